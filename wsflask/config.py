@@ -1,0 +1,142 @@
+"""Every `WSFLASK_*` setting, once, with its unit and the reason for its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .errors import ConfigError
+
+__all__ = ["Settings"]
+
+_LABELS = {10: "success", 20: "info", 30: "warning", 40: "error"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one server; the field `ping_interval` is the setting `WSFLASK_PING_INTERVAL`."""
+
+    # --- the parts
+    #: Services: classes, instances or import names ("package.module:Class"), used when none are given in code.
+    services: tuple[Any, ...] = ()
+    #: Where changes come from: "auto" (a replica set: "mongo", a standalone server: "signals"), "mongo", "signals".
+    feed: str = "auto"
+    #: Database of the feed; None: the MongoEngine connection of the alias "default".
+    mongodb_uri: str | None = None
+    #: Longest time one database call may take, in seconds: a frozen database must not hang a request.
+    database_timeout: float = 5.0
+    #: Changes a service may be behind the feed before it has to load anew.
+    feed_backlog: int = 10_000
+
+    # --- the handshake
+    #: Allowed values of the Origin header, such as "https://ui.example.com"; None: the request's own host.
+    origins: tuple[str, ...] | None = None
+    #: Whether a client without an Origin header (not a browser) may use a session cookie.
+    allow_missing_origin: bool = False
+    #: Seconds a client has from the TCP connection to the end of its handshake.
+    handshake_timeout: float = 10.0
+    #: Open connections a process takes; more get 503. Below the file descriptor limit, with room for files.
+    max_connections: int = 16_000
+    #: Open connections a user may have in one process; one more is closed 4504.
+    connections_per_user: int = 20
+    #: How connections are kept: "auto" (parked where possible), "parked", "threaded" (a greenlet or thread each).
+    transport: str = "auto"
+
+    # --- messages in
+    #: Largest message a client may send, in bytes of UTF-8; a larger one closes 1009.
+    max_message_bytes: int = 64 * 1024
+    #: Deepest nesting of a client's JSON; also bounds recursion.
+    max_json_depth: int = 32
+    #: Keys in one client's message, all objects together.
+    max_json_keys: int = 1000
+    #: Longest string in a client's message, in bytes of UTF-8.
+    max_json_string: int = 32 * 1024
+    #: Messages a second a connection may send, as a long-run rate.
+    messages_per_second: float = 20.0
+    #: Messages a connection may send at once before the rate counts.
+    message_burst: int = 60
+    #: Refused messages after which a connection is closed 4508.
+    max_bad_messages: int = 20
+    #: Messages waiting to be handled on one connection; reading pauses beyond it.
+    inbound_queue: int = 64
+
+    # --- messages out
+    #: Bytes that may wait for a slow client before it is closed 4001.
+    outbox_bytes: int = 1024 * 1024
+    #: Seconds the oldest waiting byte may be old before a slow client is closed 4001.
+    outbox_seconds: float = 10.0
+    #: Seconds of silence after which a client is asked for a sign of life.
+    ping_interval: float = 25.0
+    #: Seconds a client has to answer before it is closed 4004.
+    ping_timeout: float = 10.0
+
+    # --- deploys and sessions
+    #: Seconds over which clients spread their reconnects after a goodbye.
+    reconnect_spread: float = 5.0
+    #: Seconds a closing server waits for outboxes to empty.
+    drain_timeout: float = 2.0
+    #: Seconds between two checks that an open connection's session still holds.
+    session_check_interval: float = 30.0
+    #: Days an ended session is remembered; at least the life of a session or remember cookie.
+    session_memory_days: float = 366.0
+
+    # --- services
+    #: Category integer to label, as the wire shows it.
+    notification_labels: Mapping[int, str] = field(default_factory=lambda: dict(_LABELS))
+    #: Category of a notification that names none.
+    notification_default_category: int = 10
+    #: Days a notification is kept; None: for ever.
+    notification_days: float | None = None
+    #: Entries in one user's clipboard.
+    clipboard_max_entries: int = 1000
+    #: Bytes of JSON in one user's clipboard.
+    clipboard_max_bytes: int = 1024 * 1024
+    #: Ids in one `clipboard_load`.
+    load_max_ids: int = 10_000
+    #: Subscriptions to documents a connection may hold.
+    subscriptions_per_connection: int = 100
+    #: Conditions in one scope.
+    scope_max_conditions: int = 20
+    #: Rows a view may hold; a larger one is refused, to be scoped more narrowly.
+    view_max_rows: int = 10_000
+    #: Messages a view keeps for those who come back.
+    view_history: int = 1000
+    #: Seconds a view that nobody watches is kept for those who come back.
+    view_linger: float = 60.0
+    #: Seconds a published message is kept in the database for workers to pick up.
+    publication_seconds: float = 3600.0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Return the settings of a Flask configuration.
+
+        Raises:
+            ConfigError: a `WSFLASK_*` key that does not exist, or a value of the wrong kind.
+        """
+        known = {f"WSFLASK_{f.name.upper()}": f.name for f in fields(cls)}
+        given = {key: value for key, value in config.items() if key.startswith("WSFLASK_")}
+        foreign = sorted(key for key in given if key not in known and not key.startswith("WSFLASK_DEMO_"))
+        if foreign:
+            raise ConfigError(f"unknown setting {foreign[0]}; the settings are listed in wsflask/config.py")
+        values = {known[key]: value for key, value in given.items() if key in known}
+        for name in ("services", "origins"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.feed not in ("auto", "mongo", "signals"):
+            raise ConfigError(f"WSFLASK_FEED is {self.feed!r}; write 'auto', 'mongo' or 'signals'")
+        if self.transport not in ("auto", "parked", "threaded"):
+            raise ConfigError(f"WSFLASK_TRANSPORT is {self.transport!r}; write 'auto', 'parked' or 'threaded'")
+        if isinstance(self.origins, str):
+            raise ConfigError("WSFLASK_ORIGINS is a string; write a list such as ['https://ui.example.com']")
+        if self.notification_default_category not in self.notification_labels:
+            raise ConfigError("WSFLASK_NOTIFICATION_DEFAULT_CATEGORY has no label in WSFLASK_NOTIFICATION_LABELS")
+        for name in (f.name for f in fields(self) if f.type in ("int", "float")):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                raise ConfigError(f"WSFLASK_{name.upper()} is {value!r}; it has to be a number above 0")

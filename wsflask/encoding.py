@@ -1,0 +1,84 @@
+"""Values as MongoDB keeps them to values and bytes that a browser reads."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import enum
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from bson import Binary, Code, DBRef, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
+
+__all__ = ["dumps", "iso", "to_json_value"]
+
+#: The largest integer that a JavaScript number holds exactly: Number.MAX_SAFE_INTEGER, 2**53 - 1.
+_SAFE = 2**53 - 1
+_encode = msgspec.json.Encoder().encode
+
+
+def iso(moment: datetime.datetime) -> str:
+    """Return "2016-12-21T14:50:42Z", with milliseconds only where there are some; a naive time is UTC."""
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.UTC).replace(tzinfo=None)
+    milliseconds = moment.microsecond // 1000
+    text = moment.replace(microsecond=0).isoformat()
+    return f"{text}.{milliseconds:03d}Z" if milliseconds else f"{text}Z"
+
+
+def to_json_value(value: Any) -> Any:
+    """Return the value as JSON knows it.
+
+    Ids, decimals, UUIDs and integers beyond 2**53 become strings, times ISO 8601 in UTC, binary base64, NaN and
+    the infinities null. A type that is not known becomes its `str()`.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is int:
+        return value if -_SAFE <= value <= _SAFE else str(value)
+    if kind is float:
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key if type(key) is str else str(key): to_json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [to_json_value(item) for item in value]
+    return _special(value)
+
+
+def _special(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return iso(value)
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, enum.Enum):
+        return to_json_value(value.value)
+    if isinstance(value, DBRef):
+        return to_json_value(value.id)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview | Binary):
+        return base64.b64encode(bytes(value)).decode()
+    if isinstance(value, bool | int):
+        return to_json_value(int(value))
+    if isinstance(value, float):
+        return to_json_value(float(value))
+    if isinstance(value, Timestamp):
+        return iso(value.as_datetime())
+    if isinstance(value, Regex | re.Pattern):
+        return str(value.pattern)
+    if isinstance(value, MinKey | MaxKey):
+        return None
+    if isinstance(value, ObjectId | Decimal128 | decimal.Decimal | Code | str):
+        return str(value)
+    return str(value)
+
+
+def dumps(value: Any) -> bytes:
+    """Return compact strict JSON in UTF-8 of `to_json_value(value)`."""
+    return _encode(to_json_value(value))

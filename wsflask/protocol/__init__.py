@@ -1,0 +1,1 @@
+"""The wire, without I/O: frames, envelopes, names and codes."""

@@ -1,0 +1,201 @@
+"""RFC 6455 frames: bytes in, events out; the server's side, without I/O."""
+
+from __future__ import annotations
+
+import codecs
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from .codes import CloseCode
+
+__all__ = ["BINARY", "CLOSE", "FAIL", "PING", "PONG", "TEXT", "Event", "FrameReader", "close_frame", "frame"]
+
+CONTINUATION: Final = 0x0
+TEXT: Final = 0x1
+BINARY: Final = 0x2
+CLOSE: Final = 0x8
+PING: Final = 0x9
+PONG: Final = 0xA
+#: Not an opcode: the peer broke the protocol, and the connection has to close with the event's code.
+FAIL: Final = -1
+
+_DATA = (CONTINUATION, TEXT, BINARY)
+_CONTROL = (CLOSE, PING, PONG)
+_UINT16 = struct.Struct("!H")
+_UINT64 = struct.Struct("!Q")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One message or control frame: `data` is text for TEXT, bytes for BINARY, PING, PONG.
+
+    For CLOSE and FAIL `code` is the close code (CLOSE without one: 1005) and `data` the reason.
+    """
+
+    kind: int
+    data: str | bytes
+    code: int = 0
+
+
+class _Broken(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+
+
+def frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """Return one whole unmasked frame, as a server sends it."""
+    length = len(payload)
+    if length < 126:
+        return bytes((0x80 | opcode, length)) + payload
+    if length < 65536:
+        return bytes((0x80 | opcode, 126)) + _UINT16.pack(length) + payload
+    return bytes((0x80 | opcode, 127)) + _UINT64.pack(length) + payload
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Return a close frame; 1005 and 1006, which never travel, give one without a code."""
+    if code in (CloseCode.NO_STATUS, CloseCode.ABNORMAL):
+        return frame(b"", CLOSE)
+    text = reason.encode()[:123].decode(errors="ignore").encode()
+    return frame(_UINT16.pack(code) + text, CLOSE)
+
+
+def _is_close_code(code: int) -> bool:
+    return 1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999
+
+
+class FrameReader:
+    """Turn the bytes of one client into events; holds at most one message and one frame's header.
+
+    Args:
+        max_message_bytes: a message beyond it, in fragments or not, fails with 1009 before it is held.
+    """
+
+    __slots__ = ("_buffer", "_decoder", "_failed", "_fragments", "_limit", "_opcode", "_size")
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._limit = max_message_bytes
+        self._buffer = b""
+        self._opcode = 0
+        self._size = 0
+        self._fragments: list[str | bytes] | None = None
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._failed = False
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what the bytes complete; after a CLOSE or FAIL event further bytes are ignored."""
+        events: list[Event] = []
+        if self._failed:
+            return events
+        buffer = self._buffer + data if self._buffer else data
+        position = 0
+        try:
+            while True:
+                end, event = self._parse(buffer, position)
+                if end < 0:
+                    break
+                position = end
+                if event is not None:
+                    events.append(event)
+                    if event.kind == CLOSE:
+                        self._failed = True
+                        break
+        except _Broken as broken:
+            self._failed = True
+            events.append(Event(FAIL, broken.reason, broken.code))
+        self._buffer = b"" if self._failed else buffer[position:]
+        return events
+
+    def _parse(self, buffer: bytes, start: int) -> tuple[int, Event | None]:
+        """Return the end of the frame at `start` and its event; an end below 0 asks for more bytes."""
+        available = len(buffer) - start
+        if available < 2:
+            return -1, None
+        first, second = buffer[start], buffer[start + 1]
+        opcode = first & 0x0F
+        self._check_header(first, second, opcode)
+        length = second & 0x7F
+        head = start + 2
+        if length == 126:
+            if available < 4:
+                return -1, None
+            (length,) = _UINT16.unpack_from(buffer, head)
+            head += 2
+        elif length == 127:
+            if available < 10:
+                return -1, None
+            (length,) = _UINT64.unpack_from(buffer, head)
+            head += 8
+        if opcode in _DATA and self._size + length > self._limit:
+            raise _Broken(CloseCode.TOO_BIG, "message too big")
+        end = head + 4 + length
+        if end > len(buffer):
+            return -1, None
+        payload = _unmask(buffer[head + 4 : end], buffer[head : head + 4])
+        if opcode in _CONTROL:
+            return end, _control(opcode, payload)
+        return end, self._data(opcode, payload, final=bool(first & 0x80))
+
+    def _check_header(self, first: int, second: int, opcode: int) -> None:
+        if first & 0x70:
+            raise _Broken(CloseCode.PROTOCOL_ERROR, "reserved bits")
+        if not second & 0x80:
+            raise _Broken(CloseCode.PROTOCOL_ERROR, "unmasked frame")
+        if opcode in _CONTROL:
+            if not first & 0x80 or second & 0x7F > 125:
+                raise _Broken(CloseCode.PROTOCOL_ERROR, "bad control frame")
+        elif opcode not in _DATA:
+            raise _Broken(CloseCode.PROTOCOL_ERROR, "unknown opcode")
+        elif (opcode == CONTINUATION) != (self._fragments is not None):
+            raise _Broken(CloseCode.PROTOCOL_ERROR, "bad continuation")
+
+    def _data(self, opcode: int, payload: bytes, *, final: bool) -> Event | None:
+        try:
+            if final and self._fragments is None:
+                return Event(opcode, payload.decode() if opcode == TEXT else payload)
+            return self._fragment(opcode, payload, final=final)
+        except UnicodeDecodeError:
+            raise _Broken(CloseCode.INVALID_DATA, "not UTF-8") from None
+
+    def _fragment(self, opcode: int, payload: bytes, *, final: bool) -> Event | None:
+        if self._fragments is None:
+            self._fragments = []
+            self._opcode = opcode
+            self._decoder = codecs.getincrementaldecoder("utf-8")() if opcode == TEXT else None
+        self._size += len(payload)
+        part = self._decoder.decode(payload, final) if self._decoder else payload
+        if part:
+            self._fragments.append(part)
+        if not final:
+            return None
+        kind, parts = self._opcode, self._fragments
+        self._fragments, self._decoder, self._size = None, None, 0
+        if kind == TEXT:
+            return Event(TEXT, "".join(parts))  # type: ignore[arg-type]
+        return Event(BINARY, b"".join(parts))  # type: ignore[arg-type]
+
+
+def _control(opcode: int, payload: bytes) -> Event:
+    if opcode != CLOSE:
+        return Event(opcode, payload)
+    if not payload:
+        return Event(CLOSE, "", CloseCode.NO_STATUS)
+    if len(payload) == 1:
+        raise _Broken(CloseCode.PROTOCOL_ERROR, "bad close frame")
+    (code,) = _UINT16.unpack_from(payload)
+    if not _is_close_code(code):
+        raise _Broken(CloseCode.PROTOCOL_ERROR, "bad close code")
+    try:
+        return Event(CLOSE, payload[2:].decode(), code)
+    except UnicodeDecodeError:
+        raise _Broken(CloseCode.INVALID_DATA, "not UTF-8") from None
+
+
+def _unmask(payload: bytes, mask: bytes) -> bytes:
+    length = len(payload)
+    if not length or mask == b"\0\0\0\0":
+        return payload
+    key = (mask * (length // 4 + 1))[:length]
+    return (int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")).to_bytes(length, "little")
