@@ -1,0 +1,69 @@
+"""Fixtures that every test may use."""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import mongoengine
+import pytest
+
+from tests import harness
+from wsflask.embedded import EmbeddedMongo
+from wsflask.errors import ConfigError
+
+
+@pytest.fixture(scope="session")
+def mongo() -> Iterator[EmbeddedMongo]:
+    """A mongod (replica set) for the whole run; `mongo.uri_of(name)` is the URI of one of its databases."""
+    folder = Path(tempfile.mkdtemp(prefix="wsflask-tests-", dir=harness.fast_folder()))
+    server = EmbeddedMongo(folder, mongod=os.environ.get("WSFLASK_MONGOD"))
+    try:
+        server.start()
+    except ConfigError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        harness.missing(f"mongod: {error}")
+    yield server
+    server.stop(timeout=0)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def database(mongo: EmbeddedMongo) -> Iterator[harness.Database]:
+    """A fresh database: MongoEngine's alias "default" is connected to it; it is dropped afterwards."""
+    name = f"test_{uuid4().hex[:12]}"
+    mongoengine.disconnect_all()
+    client = mongoengine.connect(host=mongo.uri_of(name), uuidRepresentation="standard", tz_aware=True)
+    yield harness.Database(name=name, uri=mongo.uri_of(name), client=client)
+    client.drop_database(name)
+    mongoengine.disconnect_all()
+
+
+@pytest.fixture
+def servers() -> Iterator[harness.Servers]:
+    """Start web servers: `servers.gunicorn("module:app", workers=2, env={…})`; they end with the test."""
+    with harness.Servers() as started:
+        yield started
+
+
+@pytest.fixture
+def sockets() -> Iterator[harness.Sockets]:
+    """Open websocket clients: `sockets.connect(url, cookie=…)`; they are closed with the test."""
+    with harness.Sockets() as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that leaves a greenlet or a child process behind (mark `leaves_greenlets` exempts it)."""
+    before = harness.Leftovers.now()
+    yield
+    if request.node.get_closest_marker("leaves_greenlets") is None:
+        left = harness.Leftovers.since(before, timeout=3.0)
+        assert not left, "left behind: " + ", ".join(left)

@@ -1,0 +1,28 @@
+"""Tools of the tests: real servers, a plain websocket client, and a look at what is left running."""
+
+from __future__ import annotations
+
+from .basics import MS, PATIENCE, ROOT, Database, fast_folder, missing, require_program, wait_until
+from .logins import login
+from .processes import Leftovers, children_of, is_running
+from .servers import Servers, WebServer
+from .sockets import Sockets, WebSocketClient
+
+__all__ = [
+    "MS",
+    "PATIENCE",
+    "ROOT",
+    "Database",
+    "Leftovers",
+    "Servers",
+    "Sockets",
+    "WebServer",
+    "WebSocketClient",
+    "children_of",
+    "fast_folder",
+    "is_running",
+    "login",
+    "missing",
+    "require_program",
+    "wait_until",
+]

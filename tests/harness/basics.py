@@ -1,0 +1,69 @@
+"""What the machine offers to the tests, and how they wait."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from pymongo import MongoClient
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: One millisecond for waits of the tests, in seconds; slow machines set WSFLASK_TEST_SLOWNESS to 3, say.
+MS = 0.001 * float(os.environ.get("WSFLASK_TEST_SLOWNESS", "1"))
+#: How long an answer of a healthy server may take, in seconds.
+PATIENCE = 10_000 * MS
+
+
+def missing(what: str) -> NoReturn:
+    """Skip the test for want of a server, or fail it where servers are promised."""
+    if os.environ.get("WSFLASK_REQUIRE_SERVERS"):
+        pytest.fail(f"WSFLASK_REQUIRE_SERVERS is set, but there is no {what}")
+    pytest.skip(f"there is no {what}")
+
+
+def require_program(*names: str) -> str:
+    """Return the path of the first of these programs that is on PATH, else skip or fail."""
+    for name in names:
+        path = shutil.which(name)
+        if path is not None:
+            return path
+    missing(" or ".join(names))
+
+
+def fast_folder() -> str | None:
+    """Return a folder in memory with room for a mongod, or None for the usual temporary folder."""
+    shared = Path("/dev/shm")
+    if shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2 * 1024**3:
+        return str(shared)
+    return None
+
+
+def wait_until(condition: Callable[[], Any], *, timeout: float = PATIENCE, what: str = "") -> Any:
+    """Return the first true value of `condition()`, or fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout:.1f} s: {what or condition}")
+        time.sleep(0.005)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database for one test: MongoEngine's default connection is open to it."""
+
+    name: str
+    uri: str
+    client: MongoClient[dict[str, Any]]
+
+    def __getitem__(self, collection: str) -> Any:
+        return self.client[self.name][collection]

@@ -1,0 +1,131 @@
+"""Real web servers as child processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from wsflask.embedded import free_port, start_child, stop_child
+
+from .basics import PATIENCE, ROOT
+from .processes import children_of, is_running
+
+
+class WebServer:
+    """A web server that runs as a child process."""
+
+    def __init__(self, command: Sequence[str], port: int, env: Mapping[str, str] | None) -> None:
+        self.port = port
+        self.base_url = f"http://127.0.0.1:{port}"
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the server
+        everything = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
+        self.process = start_child(command, env=everything, cwd=ROOT, output=self._log)
+
+    @property
+    def ws_url(self) -> str:
+        """Where wsflask's websocket is when the blueprint has its default prefix."""
+        return f"ws://127.0.0.1:{self.port}/wsflask/ws"
+
+    def await_answers(self, path: str = "/", *, timeout: float = 3 * PATIENCE) -> None:
+        """Return when HTTP is answered; fail with the server's log when it is not."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(self.base_url + path, timeout=5).close()
+                return
+            except urllib.error.HTTPError as error:
+                error.close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError(f"the server did not start (status {self.process.poll()}):\n{self.log()}")
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the children (gunicorn's workers)."""
+        return children_of(self.process.pid)
+
+    def log(self) -> str:
+        """Return what the server has printed."""
+        return os.pread(self._log.fileno(), 1 << 22, 0).decode(errors="replace")
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the server's first process."""
+        self.process.send_signal(number)
+
+    def stop(self, *, timeout: float = 5.0) -> int:
+        """End the server and its workers; return the exit status."""
+        workers = self.workers() if self.process.poll() is None else []
+        status = stop_child(self.process, timeout=timeout)
+        for pid in workers:
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
+        return status
+
+
+class Servers:
+    """The web servers that one test has started."""
+
+    def __init__(self) -> None:
+        self._running: list[WebServer] = []
+
+    def gunicorn(
+        self,
+        target: str,
+        *,
+        workers: int = 1,
+        env: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        port: int | None = None,
+    ) -> WebServer:
+        """Start `target` ("module:app") under gunicorn's gevent worker."""
+        port = port or free_port()
+        command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", str(workers)]
+        command += ["-b", f"127.0.0.1:{port}", "--worker-connections", "10000", "--no-control-socket", "--graceful-timeout", "3"]
+        return self.start([*command, *arguments, target], port=port, env=env)
+
+    def pywsgi(self, target: str, *, env: Mapping[str, str] | None = None) -> WebServer:
+        """Start `target` under `gevent.pywsgi`, patched."""
+        return self._script(target, env, "from gevent import monkey; monkey.patch_all()", _PYWSGI)
+
+    def werkzeug(
+        self, target: str, *, env: Mapping[str, str] | None = None, patched: bool = False
+    ) -> WebServer:
+        """Start `target` under werkzeug's development server: with threads, or greenlets when `patched`."""
+        patch = "from gevent import monkey; monkey.patch_all()" if patched else ""
+        return self._script(target, env, patch, _WERKZEUG)
+
+    def start(self, command: Sequence[str], *, port: int, env: Mapping[str, str] | None = None) -> WebServer:
+        """Start any command that serves HTTP on `port`, and return when it answers."""
+        server = WebServer(command, port, env)
+        self._running.append(server)
+        server.await_answers()
+        return server
+
+    def _script(self, target: str, env: Mapping[str, str] | None, patch: str, body: str) -> WebServer:
+        module, _, name = target.partition(":")
+        port = free_port()
+        text = f"{patch}\nfrom {module} import {name or 'app'} as app\n{body.replace('PORT', str(port))}"
+        return self.start([sys.executable, "-c", text], port=port, env=env)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for server in reversed(self._running):
+            server.stop()
+            if error is not None:
+                sys.stderr.write(f"--- log of {server.base_url}\n{server.log()}\n")
+
+
+_PYWSGI = "from gevent.pywsgi import WSGIServer\nWSGIServer(('127.0.0.1', PORT), app).serve_forever()"
+_WERKZEUG = "app.run('127.0.0.1', PORT, threaded=True, use_reloader=False)"
