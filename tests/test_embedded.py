@@ -107,7 +107,7 @@ def test_a_folder_in_use_is_refused_with_a_sentence_until_its_server_ends(folder
 
 
 def test_a_taken_port_is_named(folder: Path) -> None:
-    with EmbeddedMongo(folder / "one") as first, pytest.raises(ConfigError, match=f"port {first.port} is taken"):
+    with EmbeddedMongo(folder / "one") as first, pytest.raises(ConfigError, match=f"{first.port} is taken"):
         EmbeddedMongo(folder / "two", port=first.port).start()
 
 

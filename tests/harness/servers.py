@@ -88,7 +88,8 @@ class Servers:
         """Start `target` ("module:app") under gunicorn's gevent worker."""
         port = port or free_port()
         command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", str(workers)]
-        command += ["-b", f"127.0.0.1:{port}", "--worker-connections", "10000", "--no-control-socket", "--graceful-timeout", "3"]
+        command += ["-b", f"127.0.0.1:{port}"]
+        command += ["--worker-connections", "10000", "--no-control-socket", "--graceful-timeout", "3"]
         return self.start([*command, *arguments, target], port=port, env=env)
 
     def pywsgi(self, target: str, *, env: Mapping[str, str] | None = None) -> WebServer:

@@ -66,7 +66,7 @@ class WebSocketClient:
         self._socket.send(data, opcode)
 
     def receive(self, timeout: float | None = None) -> dict[str, Any] | None:
-        """Return the next envelope, unseen ones first; None: the server has closed, or nothing came in time."""
+        """Return the next envelope, unseen ones first; None: the server has closed, or nothing came."""
         if self._unseen:
             return self._unseen.pop(0)
         return self._read(PATIENCE if timeout is None else timeout)

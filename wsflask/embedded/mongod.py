@@ -39,7 +39,7 @@ class EmbeddedMongo:
     """Own a mongod whose data lie in `folder`: a replica set of one member, which has change streams.
 
     Start it from the main thread: on Linux it then dies with this process, however that ends. Use it as a
-    context manager, or call `start()` and `stop()`. Nothing but 127.0.0.1 can reach it, and it asks for no password.
+    context manager, or call `start()` and `stop()`. Only 127.0.0.1 can reach it; it asks for no password.
 
     Args:
         folder: created when missing; what lies in it from an earlier run is used again, also on another port.

@@ -1,0 +1,75 @@
+# make demo, make test: both set up a virtual environment themselves and say what they do.
+
+PYTHON ?= python3
+VENV   ?= .venv
+PORT   ?= 8101
+SPEED  ?=
+ARGS   ?=
+
+BIN  := $(VENV)/bin
+NPM  := $(shell command -v npm 2>/dev/null)
+say   = @printf '\033[1m%s\033[0m\n' '==> $(1)'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint check coverage clean
+
+help:
+	@echo 'make demo      set up and run the demonstration on port $(PORT)'
+	@echo 'make test      set up and run all tests (ARGS="-k name" selects some)'
+	@echo 'make lint      ruff, mypy and tsc'
+	@echo 'make check     what CI runs: lint and test'
+	@echo 'make coverage  the Python tests, with branch coverage'
+	@echo 'make clean     remove the virtual environment and everything built'
+
+demo: $(VENV)/installed-demo
+	$(call say,Start the demonstration; Ctrl-C ends it)
+	@exec $(BIN)/wsflask demo --port $(PORT) $(if $(SPEED),--speed $(SPEED)) $(ARGS)
+
+test: $(VENV)/installed-test node_modules/.installed
+	$(call say,Look for what the tests start: mongod$(,) a browser$(,) node)
+	@$(BIN)/python scripts/check_machine.py
+	$(call say,Run the tests in Python and in the browser)
+	@$(BIN)/python -m pytest $(ARGS)
+	$(call say,Run the tests of the JavaScript client)
+	@if [ -z '$(NPM)' ]; then echo 'skipped: there is no npm; install Node 20 or later'; \
+	elif [ -f package.json ]; then npm test --silent; fi
+
+lint: $(VENV)/installed-test node_modules/.installed
+	$(call say,Check style and types)
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@if [ -z '$(NPM)' ]; then echo 'tsc skipped: there is no npm; install Node 20 or later'; \
+	elif [ -f package.json ]; then npm run --silent types; fi
+
+check: lint test
+
+coverage: $(VENV)/installed-test
+	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist node_modules *.egg-info .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache
+
+# A stamp for each extra: pip runs again only when setup.py has changed.
+$(VENV)/installed-%: setup.py | $(BIN)/python
+	$(call say,Install wsflask and what its extra [$*] needs into $(VENV); the first time takes a minute or two)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo 'wsflask needs Python 3.11 or later; name one with: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(call say,Create a virtual environment in $(VENV))
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo 'Python cannot create virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+
+node_modules/.installed: $(wildcard package.json package-lock.json)
+ifneq ($(NPM),)
+ifneq ($(wildcard package-lock.json),)
+	$(call say,Install the type checker of the JavaScript client)
+	@npm ci --silent --no-audit --no-fund
+endif
+endif
+	@mkdir -p node_modules && touch $@
+
+, := ,
