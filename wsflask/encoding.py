@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import decimal
 import enum
 import math
 import re
@@ -13,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from bson import Binary, Code, DBRef, Decimal128, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import Binary, DBRef, MaxKey, MinKey, Regex, Timestamp
 
 __all__ = ["dumps", "iso", "to_json_value"]
 
@@ -72,11 +71,7 @@ def _special(value: Any) -> Any:
         return iso(value.as_datetime())
     if isinstance(value, Regex | re.Pattern):
         return str(value.pattern)
-    if isinstance(value, MinKey | MaxKey):
-        return None
-    if isinstance(value, ObjectId | Decimal128 | decimal.Decimal | Code | str):
-        return str(value)
-    return str(value)
+    return None if isinstance(value, MinKey | MaxKey) else str(value)
 
 
 def dumps(value: Any) -> bytes:

@@ -63,7 +63,7 @@ def close_frame(code: int, reason: str = "") -> bytes:
 
 
 def _is_close_code(code: int) -> bool:
-    return 1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999
+    return (1000 <= code <= 1014 and code not in (1004, 1005, 1006)) or 3000 <= code <= 4999
 
 
 class FrameReader:

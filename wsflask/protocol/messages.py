@@ -114,11 +114,12 @@ def parse(text: str, limits: Limits) -> Request:
     if identity is not None and not (isinstance(identity, str) and 0 < len(identity.encode()) <= _ID_BYTES):
         raise Refusal("bad_envelope")
     channel = value.get("channel")
-    if not is_channel_name(channel) or "payload" not in value or not value.keys() <= {"channel", "payload", "id"}:
+    is_named = isinstance(channel, str) and is_channel_name(channel)
+    if not is_named or "payload" not in value or not value.keys() <= {"channel", "payload", "id"}:
         refusal = Refusal("bad_envelope")
         refusal.request_id = identity
         raise refusal
-    return Request(channel, value["payload"], identity)
+    return Request(str(channel), value["payload"], identity)
 
 
 def _strict_json(text: str, limits: Limits) -> Any:

@@ -1,0 +1,104 @@
+"""The Flask side: the blueprint's routes, and what a handshake is refused for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from flask import Blueprint, Response, g, request
+from flask.sansio.app import App
+from pymongo.errors import PyMongoError
+
+from .assets import STATIC, TEMPLATES
+from .config import Settings
+from .connection import Identity
+from .session import Sessions
+from .transport.handshake import Refused, check_handshake, origin_is_allowed
+from .transport.link import Link, Owner
+from .transport.route import add_route
+
+__all__ = ["Door", "make_blueprint"]
+
+_log = logging.getLogger(__name__)
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Door(Protocol):
+    """The server, as its blueprint sees it."""
+
+    @property
+    def sessions(self) -> Sessions: ...
+    @property
+    def settings(self) -> Settings: ...
+    def attach(self, app: App) -> None: ...
+    def is_full(self) -> str | None: ...
+    def accept(self, link: Link, identity: Identity | None, environ: dict[str, Any]) -> Owner: ...
+
+
+def make_blueprint(door: Door) -> Blueprint:
+    """Return the blueprint `wsflask`: `/wsflask/ws`, and `/wsflask/static/` with the JS client."""
+    blueprint = Blueprint(
+        "wsflask",
+        __name__,
+        url_prefix="/wsflask",
+        static_folder=str(STATIC),
+        static_url_path="/static",
+        template_folder=str(TEMPLATES),
+    )
+    blueprint.record_once(lambda state: door.attach(state.app))
+
+    @blueprint.before_app_request
+    def _name_session() -> None:
+        door.sessions.name_session()
+
+    @blueprint.before_request
+    def _admit() -> Response | None:
+        if request.endpoint != f"{blueprint.name}.websocket":
+            return None
+        refused = _refusal(door)
+        return _answer(refused) if refused is not None else None
+
+    @blueprint.route("/ws", websocket=False, methods=_METHODS, endpoint="no_websocket")
+    def _no_websocket() -> Response:
+        return _answer(check_handshake(request.environ) or Refused(400, "A WebSocket handshake is expected."))
+
+    def open_connection() -> Callable[[Link], Owner]:
+        identity, environ = g._wsflask_identity, request.environ
+        return lambda link: door.accept(link, identity, environ)
+
+    add_route(blueprint, "/ws", "websocket", open_connection, lambda: door.settings.transport)
+    return blueprint
+
+
+def _refusal(door: Door) -> Refused | None:
+    """Return why this handshake is refused, or None, with the identity left in `g`."""
+    refused = check_handshake(request.environ) or _check_origin(door.settings)
+    if refused is not None:
+        return refused
+    full = door.is_full()
+    if full is not None:
+        return Refused(503, full, {"Retry-After": "2"})
+    try:
+        g._wsflask_identity = door.sessions.identify()
+    except PyMongoError as error:
+        _log.warning("a handshake was refused: the database failed: %s", type(error).__name__)
+        return Refused(503, "The database cannot be reached.", {"Retry-After": "5"})
+    return None
+
+
+def _check_origin(settings: Settings) -> Refused | None:
+    origin = request.headers.get("Origin")
+    if origin is None:
+        if request.cookies and not settings.allow_missing_origin:
+            return Refused(403, "A cookie without an Origin is not accepted.")
+        return None
+    if not origin_is_allowed(origin, request.host, request.scheme, settings.origins):
+        _log.warning("a handshake from origin %r to %r was refused; see WSFLASK_ORIGINS", origin[:200], request.host)
+        return Refused(403, "This origin is not allowed.")
+    return None
+
+
+def _answer(refused: Refused) -> Response:
+    return Response(refused.text, refused.status, dict(refused.headers), mimetype="text/plain")

@@ -1,0 +1,364 @@
+"""One client: who it is, what waits for it, whether it lives, why it closed."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .config import Settings
+from .outbox import Outbox
+from .protocol import frames
+from .protocol.codes import CloseCode
+from .protocol.messages import V1, Message, Request
+
+if TYPE_CHECKING:
+    from .transport.link import Link
+
+__all__ = ["Connection", "Handler", "Identity", "State"]
+
+_log = logging.getLogger(__name__)
+_numbers = itertools.count(1)
+_no_lock = nullcontext()
+
+#: Seconds a peer has to answer a close frame, or to take what still waits.
+_CLOSE_TIMEOUT = 2.0
+_PING = Message("ping", {})
+_PONG = Message("pong", {})
+_PING_FRAME = frames.frame(b"", frames.PING)
+
+
+class State(enum.Enum):
+    """OPEN -> CLOSING (our close frame is on its way, or the peer's was answered) -> CLOSED."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Identity:
+    """Who a connection belongs to, as the session said at its handshake."""
+
+    __slots__ = ("groups", "session_id", "user", "user_id")
+
+    def __init__(self, user: Any, user_id: str, groups: frozenset[str], session_id: str) -> None:
+        #: The user object of Flask-Login's loader.
+        self.user = user
+        #: `user.get_id()`.
+        self.user_id = user_id
+        self.groups = groups
+        #: Names the session on the server; ends with a logout.
+        self.session_id = session_id
+
+
+class Handler(Protocol):
+    """What a connection tells its server."""
+
+    def opened(self, connection: Connection) -> None:
+        """Greet the client, before any message of it is handled. Runs beside the loop; may switch."""
+
+    def text_arrived(self, connection: Connection, text: str) -> None:
+        """Handle one message. Runs beside the loop, one at a time for a connection; may switch."""
+
+    def closed(self, connection: Connection) -> None:
+        """Note that the connection takes no part any more. Called once, as soon as it starts to close."""
+
+
+class Connection:
+    """A client's WebSocket, as services see it ("ws" in the hooks)."""
+
+    __slots__ = (
+        "_close_at", "_handler", "_inbound", "_is_handling", "_is_paused", "_link", "_lock", "_outbox", "_peer_closed",
+        "_pinged", "_reader", "_request", "_settings", "_state", "_waiters", "bad_messages", "close_code",
+        "close_reason", "form", "heard", "id", "identity", "tokens",
+    )  # fmt: skip
+
+    def __init__(self, link: Link, identity: Identity, form: str, settings: Settings, handler: Handler) -> None:
+        #: Names this connection in this process.
+        self.id = str(next(_numbers))
+        self.identity = identity
+        #: "plain" or "v1": whether the client offered the subprotocol `wsflask.v1`.
+        self.form = form
+        #: Why the connection closed, once it has begun to.
+        self.close_code = 0
+        self.close_reason = ""
+        #: Refused messages so far.
+        self.bad_messages = 0
+        #: Monotonic time of the last bytes from the peer.
+        self.heard = time.monotonic()
+        #: (allowance, monotonic time): the state of the rate limit.
+        self.tokens = (float(settings.message_burst), self.heard)
+        self._pinged = 0.0
+        self._close_at = 0.0
+        self._link = link
+        self._settings = settings
+        self._handler = handler
+        self._state = State.OPEN
+        self._reader = frames.FrameReader(settings.max_message_bytes)
+        self._outbox: Outbox | None = None
+        self._inbound: deque[str] | None = None
+        self._is_handling = False
+        self._is_paused = False
+        self._peer_closed = False
+        self._request: Request | None = None
+        self._waiters: list[threading.Event] | None = None
+        self._lock: AbstractContextManager[Any] = threading.RLock() if link.is_threaded else _no_lock
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} of user {self.user_id!r}, {self._state.value}>"
+
+    @property
+    def user(self) -> Any:
+        """The Flask-Login user of the session."""
+        return self.identity.user
+
+    @property
+    def user_id(self) -> str:
+        """The user's id, as Flask-Login knows it."""
+        return self.identity.user_id
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups that the user was in at the handshake."""
+        return self.identity.groups
+
+    @property
+    def request_id(self) -> str | None:
+        """The id of the request that is being handled and not yet answered, if it has one."""
+        return self._request.id if self._request is not None else None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can still be sent."""
+        return self._state is State.OPEN
+
+    @property
+    def state(self) -> State:
+        """Where in its life the connection is."""
+        return self._state
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for the client."""
+        return self._outbox.size if self._outbox is not None else 0
+
+    # --- out
+
+    def send(self, message: Message) -> None:
+        """Send the message, or let it wait for the client; never blocks. To a closed connection: nothing happens."""
+        if self._state is State.OPEN:
+            self._write(message.frame(self.form))
+
+    def reply(self, payload: Any) -> None:
+        """Answer the request that is being handled; a second answer to it is not sent."""
+        request, self._request = self._request, None
+        if request is not None:
+            self.send(Message(request.channel, payload, id=request.id))
+
+    def _write(self, data: bytes) -> None:
+        with self._lock:
+            sent = 0
+            if self._outbox is None:
+                try:
+                    sent = self._link.write(data)
+                except OSError:
+                    self._lost()
+                    return
+                if sent == len(data):
+                    return
+                self._outbox = Outbox()
+            outbox = self._outbox
+            outbox.add(data, sent, time.monotonic())
+            self._link.call_when_writable()
+            if outbox.size > self._settings.outbox_bytes and self._state is State.OPEN:
+                self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
+
+    def may_write(self) -> None:
+        """Write what waits. Called by the link."""
+        while True:
+            with self._lock:
+                outbox = self._outbox
+                if outbox is None:
+                    break
+                chunk = outbox.chunk()
+            try:
+                sent = self._link.write(chunk)
+            except OSError:
+                self._lost()
+                return
+            with self._lock:
+                outbox.left(sent, time.monotonic())
+                if outbox:
+                    if sent < len(chunk):
+                        self._link.call_when_writable()
+                        break
+                else:
+                    self._outbox = None
+        self._after_write()
+
+    def _after_write(self) -> None:
+        if self._waiters and self.waiting_bytes <= self._settings.outbox_bytes // 4:
+            waiters, self._waiters = self._waiters, None
+            for waiter in waiters:
+                waiter.set()
+        if self._state is State.CLOSING and self._outbox is None:
+            self._close_frame_left()
+
+    def drain(self, timeout: float) -> bool:
+        """Wait until little waits for the client; return whether it came to that. May switch."""
+        if self.waiting_bytes <= self._settings.outbox_bytes // 4:
+            return self.is_open
+        waiter = threading.Event()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        waiter.wait(timeout)
+        return self.is_open and self.waiting_bytes <= self._settings.outbox_bytes // 4
+
+    # --- in
+
+    def start(self) -> None:
+        """Greet the client beside the caller, then handle what it sends."""
+        self._is_handling = True
+        self._link.run(self._open)
+
+    def _open(self) -> None:
+        try:
+            self._handler.opened(self)
+        finally:
+            self._handle_inbound()
+
+    def begin(self, request: Request) -> None:
+        """Note the request that is handled from here on; `reply` answers it."""
+        self._request = request
+
+    def bytes_arrived(self, data: bytes) -> None:
+        """Take bytes of the peer. Called by the link; never blocks when parked."""
+        self.heard = time.monotonic()
+        self._pinged = 0.0
+        for event in self._reader.feed(data):
+            if event.kind == frames.TEXT:
+                if self._state is State.OPEN:
+                    self._queue(event.data)  # type: ignore[arg-type]
+            elif event.kind == frames.PING:
+                if self._state is State.OPEN:
+                    self._write(frames.frame(event.data, frames.PONG))  # type: ignore[arg-type]
+            elif event.kind == frames.CLOSE:
+                self._peer_closed = True
+                self._begin_close(event.code, str(event.data))
+            elif event.kind == frames.FAIL:
+                self._begin_close(event.code, str(event.data))
+            elif event.kind == frames.BINARY:
+                self._begin_close(CloseCode.UNSUPPORTED_DATA, "text only")
+        if self._peer_closed and self._state is State.CLOSING and self._outbox is None:
+            self._finish()
+
+    def _queue(self, text: str) -> None:
+        if self._inbound is None:
+            self._inbound = deque()
+        self._inbound.append(text)
+        if len(self._inbound) >= self._settings.inbound_queue and not self._is_paused:
+            self._is_paused = True
+            self._link.pause()
+        if not self._is_handling:
+            self._is_handling = True
+            self._link.run(self._handle_inbound)
+
+    def _handle_inbound(self) -> None:
+        try:
+            while self._inbound and self._state is State.OPEN:
+                text = self._inbound.popleft()
+                if self._is_paused and len(self._inbound) <= self._settings.inbound_queue // 2:
+                    self._is_paused = False
+                    self._link.resume()
+                try:
+                    self._handler.text_arrived(self, text)
+                except Exception:
+                    _log.exception("connection %s of user %r: a message failed", self.id, self.user_id)
+        finally:
+            self._inbound = None
+            self._is_handling = False
+
+    # --- the end
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Send what waits, then a close frame; never blocks. The rest happens by itself. May be called twice."""
+        self._begin_close(code, reason)
+
+    def peer_gone(self) -> None:
+        """Note the end of the peer's bytes. Called by the link."""
+        if not self._peer_closed and not self.close_code:
+            self.close_code = CloseCode.ABNORMAL
+        self._finish()
+
+    def _begin_close(self, code: int, reason: str, *, cut: bool = False) -> None:
+        with self._lock:
+            if self._state is not State.OPEN:
+                return
+            self._state = State.CLOSING
+            self.close_code, self.close_reason = code, reason
+            self._close_at = time.monotonic() + _CLOSE_TIMEOUT
+            if cut and self._outbox is not None:
+                self._outbox.cut()
+                if not self._outbox:
+                    self._outbox = None
+            if self._is_paused:
+                self._link.resume()
+            self._write(frames.close_frame(code, reason))
+        self._notify_closed()
+        if self._outbox is None:
+            self._close_frame_left()
+
+    def _close_frame_left(self) -> None:
+        if self._peer_closed:
+            self._finish()
+        else:
+            self._link.end_writing()
+
+    def _lost(self) -> None:
+        if not self.close_code:
+            self.close_code = CloseCode.ABNORMAL
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._state is State.CLOSED:
+            return
+        was_open = self._state is State.OPEN
+        self._state = State.CLOSED
+        self._outbox = None
+        self._link.close()
+        if was_open:
+            self._notify_closed()
+        if self._waiters:
+            for waiter in self._waiters:
+                waiter.set()
+
+    def _notify_closed(self) -> None:
+        self._handler.closed(self)
+
+    def tick(self, now: float) -> None:
+        """Look after liveness and time-outs; called about once a second with the monotonic time."""
+        if self._state is State.CLOSING:
+            if now >= self._close_at:
+                self._finish()
+            return
+        if self._state is State.CLOSED:
+            return
+        outbox = self._outbox
+        if outbox is not None and now - outbox.oldest > self._settings.outbox_seconds:
+            self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
+        elif self._pinged:
+            if now - self._pinged > self._settings.ping_timeout:
+                self._begin_close(CloseCode.NO_HEARTBEAT, "no sign of life", cut=True)
+        elif now - self.heard >= self._settings.ping_interval and not self._is_paused:
+            self._pinged = now
+            self._write(_PING.frame(V1) if self.form == V1 else _PING_FRAME)
+
+    def pong(self) -> None:
+        """Answer a client's ping message."""
+        self.send(_PONG)

@@ -1,0 +1,124 @@
+"""From a client's text to its service and back: the rate, the checks, the reply or the refusal."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from pymongo.errors import PyMongoError
+
+from .config import Settings
+from .connection import Connection
+from .errors import Refusal
+from .protocol.codes import SUBPROTOCOL, CloseCode
+from .protocol.messages import V1, Limits, Message, error_message, parse
+from .tasks import spawn
+
+__all__ = ["Dispatcher", "Hooks"]
+
+_log = logging.getLogger(__name__)
+
+
+class Hooks(Protocol):
+    """The server, as its dispatcher sees it."""
+
+    def on_connect(self, ws: Connection, user: Any) -> None: ...
+    def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any: ...
+    def on_disconnect(self, ws: Connection, user: Any) -> None: ...
+    def left(self, ws: Connection) -> bool: ...
+    def context(self) -> AbstractContextManager[Any]: ...
+    def channels(self) -> list[str]: ...
+    @property
+    def position(self) -> str: ...
+
+
+class Dispatcher:
+    """Handle what connections tell, on behalf of a server."""
+
+    def __init__(self, hooks: Hooks, settings: Settings) -> None:
+        self._hooks = hooks
+        self._settings = settings
+        self._limits = Limits(settings.max_json_depth, settings.max_json_keys, settings.max_json_string)
+
+    def opened(self, connection: Connection) -> None:
+        """Welcome the client and have every service greet it."""
+        if connection.form == V1:
+            connection.send(self._welcome())
+        with self._hooks.context():
+            self._hooks.on_connect(connection, connection.user)
+
+    def _welcome(self) -> Message:
+        settings = self._settings
+        return Message(
+            "welcome",
+            {
+                "protocol": SUBPROTOCOL,
+                "heartbeat": settings.ping_interval,
+                "limits": {
+                    "message_bytes": settings.max_message_bytes,
+                    "messages_per_second": settings.messages_per_second,
+                    "burst": settings.message_burst,
+                    "subscriptions": settings.subscriptions_per_connection,
+                },
+                "position": self._hooks.position,
+                "channels": self._hooks.channels(),
+            },
+        )
+
+    def closed(self, connection: Connection) -> None:
+        """Take the connection out of the hub; its services are told beside the caller."""
+        if self._hooks.left(connection):
+            spawn("wsflask disconnect", self._disconnect, connection)
+
+    def _disconnect(self, connection: Connection) -> None:
+        with self._hooks.context():
+            self._hooks.on_disconnect(connection, connection.user)
+
+    def text_arrived(self, connection: Connection, text: str) -> None:
+        """Handle one message: every outcome but silence by choice is a reply or a stable code."""
+        request_id = None
+        try:
+            self._count(connection)
+            request = parse(text, self._limits)
+            request_id = request.id if connection.form == V1 else None
+            if request.channel in ("ping", "pong"):
+                if request.channel == "ping":
+                    connection.pong()
+                return
+            connection.begin(request)
+            with self._hooks.context():
+                reply = self._hooks.on_message(
+                    connection, connection.user, {"channel": request.channel, "payload": request.payload}
+                )
+            if reply is not None:
+                connection.reply(reply)
+        except Refusal as refusal:
+            _log.debug("connection %s: %s", connection.id, refusal)
+            self._refuse(connection, refusal.code, request_id or refusal.request_id)
+        except PyMongoError as error:
+            _log.warning("connection %s: the database failed: %s", connection.id, type(error).__name__)
+            connection.send(error_message("unavailable", request_id))
+        except Exception:
+            _log.exception("connection %s of user %r: a message failed", connection.id, connection.user_id)
+            connection.send(error_message("internal", request_id))
+
+    def _count(self, connection: Connection) -> None:
+        now = time.monotonic()
+        allowance, since = connection.tokens
+        allowance += (now - since) * self._settings.messages_per_second
+        allowance = min(allowance, float(self._settings.message_burst))
+        if allowance < 1:
+            connection.tokens = (allowance, now)
+            raise Refusal("rate_limited")
+        connection.tokens = (allowance - 1, now)
+
+    def _refuse(self, connection: Connection, code: str, request_id: str | None) -> None:
+        connection.send(error_message(code, request_id))
+        connection.bad_messages += 1
+        if connection.bad_messages >= self._settings.max_bad_messages:
+            if code == "rate_limited":
+                connection.close(CloseCode.RATE_LIMITED, "too many messages")
+            else:
+                connection.close(CloseCode.TOO_MANY_BAD_MESSAGES, "too many bad messages")

@@ -1,0 +1,54 @@
+"""A session that has ended: its cookie may still exist, but opens no socket."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+
+from mongoengine import Document, StringField
+
+from .fields import UTCDateTimeField, utc_now
+
+__all__ = ["EndedSession"]
+
+#: Days an ended session is remembered if it does not say: as long as a remember cookie lives.
+_REMEMBERED = 366.0
+
+
+def _expiry() -> datetime.datetime:
+    return utc_now() + datetime.timedelta(days=_REMEMBERED)
+
+
+class EndedSession(Document):
+    """Written at logout; the workers read it from the feed and close that session's sockets."""
+
+    meta = {
+        "collection": "wsflask_ended_sessions",
+        "strict": False,
+        "indexes": [{"fields": ["expires_dt"], "expireAfterSeconds": 0}],
+    }
+
+    #: The session's id on the server, never its cookie.
+    session = StringField(primary_key=True)
+    user = StringField()
+    ended_dt = UTCDateTimeField(required=True, default=utc_now)
+    #: When the database may forget it: not before the last cookie of that session has expired.
+    expires_dt = UTCDateTimeField(required=True, default=_expiry)
+
+    @classmethod
+    def end(cls, session_id: str, user_id: str, *, days: float = _REMEMBERED) -> None:
+        """Note that a session has ended. May switch; may be called twice."""
+        now = utc_now()
+        expiry = now + datetime.timedelta(days=days)
+        cls(session=session_id, user=user_id, ended_dt=now, expires_dt=expiry).save()
+
+    @classmethod
+    def is_ended(cls, session_id: str) -> bool:
+        """Return whether the session has ended. One query; may switch."""
+        return bool(cls.ended_among([session_id]))
+
+    @classmethod
+    def ended_among(cls, session_ids: Iterable[str]) -> set[str]:
+        """Return those of the sessions that have ended. One query; may switch."""
+        found = cls._get_collection().find({"_id": {"$in": list(session_ids)}}, {"_id": 1})
+        return {document["_id"] for document in found}

@@ -1,0 +1,91 @@
+"""Who is connected to this process, and the fan-out of one message to many of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .connection import Connection
+from .protocol.messages import Message
+
+__all__ = ["EVERYONE", "Hub", "Recipients"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipients:
+    """Whom a message is for: everyone, or the union of some users and groups."""
+
+    everyone: bool = False
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+EVERYONE = Recipients(everyone=True)
+
+
+class Hub:
+    """The connections of this process, by user and by group."""
+
+    def __init__(self) -> None:
+        self._all: dict[Connection, None] = {}
+        self._by_user: dict[str, dict[Connection, None]] = {}
+        self._by_group: dict[str, dict[Connection, None]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, connection: Connection) -> None:
+        """Take the connection in."""
+        with self._lock:
+            self._all[connection] = None
+            self._by_user.setdefault(connection.user_id, {})[connection] = None
+            for group in connection.groups:
+                self._by_group.setdefault(group, {})[connection] = None
+
+    def remove(self, connection: Connection) -> bool:
+        """Let the connection go; return whether it was there."""
+        with self._lock:
+            if self._all.pop(connection, 0) == 0:
+                return False
+            _discard(self._by_user, connection.user_id, connection)
+            for group in connection.groups:
+                _discard(self._by_group, group, connection)
+            return True
+
+    def connections(self) -> list[Connection]:
+        """Return all connections, the oldest first."""
+        return list(self._all)
+
+    def connections_of(self, user_id: str) -> tuple[Connection, ...]:
+        """Return the user's connections: one for each tab and device."""
+        return tuple(self._by_user.get(user_id, ()))
+
+    def user_ids(self) -> list[str]:
+        """Return the ids of the users that are connected here."""
+        return list(self._by_user)
+
+    def select(self, to: Recipients) -> list[Connection]:
+        """Return the connections of these recipients, each once."""
+        if to.everyone:
+            return self.connections()
+        found: dict[Connection, None] = {}
+        for user_id in to.users:
+            found.update(self._by_user.get(user_id, {}))
+        for group in to.groups:
+            found.update(self._by_group.get(group, {}))
+        return list(found)
+
+    def send(self, message: Message, connections: Iterable[Connection]) -> None:
+        """Send one message to many: encoded and framed once, never waiting for a client."""
+        for connection in connections:
+            connection.send(message)
+
+
+def _discard(index: dict[str, dict[Connection, None]], key: str, connection: Connection) -> None:
+    members = index.get(key)
+    if members is not None:
+        members.pop(connection, None)
+        if not members:
+            del index[key]

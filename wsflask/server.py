@@ -1,0 +1,335 @@
+"""WebSocketServer: services behind one WebSocket that shares the session of a Flask application."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Blueprint, Flask
+from flask.sansio.app import App
+from werkzeug.utils import import_string
+
+from .access.exposure import Exposures
+from .blueprint import make_blueprint
+from .config import Settings
+from .connection import Connection, Identity, State
+from .dispatch import Dispatcher
+from .errors import ConfigError, Refusal
+from .feed import create_feed
+from .feed.base import Feed
+from .hub import Hub
+from .protocol.codes import RESERVED_CHANNELS, CloseCode
+from .protocol.messages import Message, is_channel_name
+from .service import Service
+from .services.relay import Relay
+from .session import Sessions
+from .tasks import Supervised, Task, spawn, supervise
+from .transport.handshake import form_of
+from .transport.link import Link, Owner
+from .transport.route import prepare
+
+__all__ = ["WebSocketServer"]
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between two looks at connections' liveness, and at whether the worker is told to stop.
+_TICK, _LOOK = 1.0, 0.1
+
+
+class WebSocketServer:
+    """Route messages of browsers to services.
+
+    Args:
+        app: the Flask application; or call `init_app`, or register `blueprint`.
+        services: service classes, instances, or import names ("package.module:Class"); None: the setting
+            WSFLASK_SERVICES.
+        groups: function of a user that returns the names of its groups; None: the user's attribute `groups`.
+    """
+
+    def __init__(
+        self,
+        app: Flask | None = None,
+        *,
+        services: Sequence[type[Service] | Service | str] | None = None,
+        groups: Callable[[Any], Iterable[str]] | None = None,
+    ) -> None:
+        #: The documents that clients may see; nothing else can be seen.
+        self.exposures = Exposures()
+        #: The connections of this process.
+        self.hub = Hub()
+        #: The settings of the application.
+        self.settings = Settings()
+        #: The blueprint to register: the websocket route and the JS client.
+        self.blueprint: Blueprint = make_blueprint(self)
+        self._given = services
+        self._groups = groups
+        self._services: dict[str, Service] = {}
+        self._workers: list[Service] = []
+        self._app: Flask | None = None
+        self._sessions: Sessions | None = None
+        self._feed: Feed | None = None
+        self._dispatcher = Dispatcher(self, self.settings)
+        self._closing: set[Connection] = set()
+        self._tasks: list[Supervised | Task] = []
+        self._started_in = 0
+        self._starting = threading.Lock()
+        self._is_draining = False
+        if app is not None:
+            self.init_app(app)
+
+    # --- setting up
+
+    def init_app(self, app: Flask) -> None:
+        """Register the blueprint on the application."""
+        app.register_blueprint(self.blueprint)
+
+    def attach(self, app: App) -> None:
+        """Take the application's settings; called when the blueprint is registered.
+
+        Raises:
+            ConfigError: the application has a server already, lacks Flask-Login or a SECRET_KEY, or a setting is wrong.
+        """
+        if "wsflask" in app.extensions:
+            raise ConfigError("this application has a WebSocketServer already; register one, with all services")
+        if not app.secret_key:
+            raise ConfigError("the application has no SECRET_KEY; sessions, and so users, need one")
+        settings = Settings.from_config(app.config)
+        services = _make_services(self._given if self._given is not None else settings.services)
+        if not isinstance(app, Flask):
+            raise ConfigError("wsflask serves Flask applications")
+        self.stop()
+        app.extensions["wsflask"] = self
+        self._app, self.settings = app, settings
+        self._dispatcher = Dispatcher(self, settings)
+        self._sessions = Sessions(app, self._groups)
+        self._services = {service.channel: service for service in services}
+        self._workers = [Relay(), *services]
+        for service in self._workers:
+            service.bind(self)
+        prepare(app)
+
+    def expose(self, document_class: Any, **options: Any) -> None:
+        """Let clients see documents of a class, by right; see `Exposures.expose` for the options."""
+        self.exposures.expose(document_class, **options)
+
+    @property
+    def services(self) -> list[Service]:
+        """The configured services."""
+        return list(self._services.values())
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of the application."""
+        if self._sessions is None:
+            raise ConfigError("the server has no application; call init_app(app) or register its blueprint")
+        return self._sessions
+
+    @property
+    def feed(self) -> Feed:
+        """The changes of the database, once the server has started."""
+        if self._feed is None:
+            raise ConfigError("the server has not started; it does with its first client, or call start()")
+        return self._feed
+
+    @property
+    def secret(self) -> bytes:
+        """Key for values that clients hand back, derived from SECRET_KEY; the same in every worker."""
+        key = self._app.secret_key if self._app is not None else ""
+        return hashlib.sha256(b"wsflask\0" + (key.encode() if isinstance(key, str) else bytes(key or b""))).digest()
+
+    # --- connections
+
+    def handler(self, ws: Link, path: str = "", *, identity: Identity | None = None, form: str = "plain") -> Connection:
+        """Handle one WebSocket: from here on its messages reach the services.
+
+        A connection without an identity is closed with 4501 and reaches none.
+        """
+        nobody = Identity(None, "", frozenset(), "")
+        connection = Connection(ws, identity or nobody, form, self.settings, self._dispatcher)
+        if identity is None:
+            connection.close(CloseCode.SESSION_ENDED, "sign in")
+        elif self._is_draining:
+            connection.close(CloseCode.RESTART, "restart")
+        elif len(self.hub.connections_of(identity.user_id)) >= self.settings.connections_per_user:
+            connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
+        else:
+            self.hub.add(connection)
+        return connection
+
+    def accept(self, link: Link, identity: Identity | None, environ: dict[str, Any]) -> Owner:
+        """Take a socket over from its request."""
+        self.start()
+        path = str(environ.get("PATH_INFO", ""))
+        connection = self.handler(link, path, identity=identity, form=form_of(environ))
+        link.owner = connection
+        if connection.is_open:
+            connection.start()
+        return connection
+
+    def is_full(self) -> str | None:
+        """Return why no further client is taken now, or None."""
+        if self._is_draining:
+            return "The server restarts."
+        return "The server is full." if len(self.hub) >= self.settings.max_connections else None
+
+    def left(self, ws: Connection) -> bool:
+        """Take a closing connection out of the hub; return whether services knew it."""
+        self._closing.add(ws)
+        return self.hub.remove(ws)
+
+    def on_connect(self, ws: Connection, user: Any) -> None:
+        """Call every service's on_connect; one that fails does not keep the others from theirs."""
+        for service in self.services:
+            try:
+                service.on_connect(ws, user)
+            except Exception:
+                _log.exception("%s.on_connect failed for user %r", type(service).__name__, ws.user_id)
+                ws.close(CloseCode.OVERLOAD, "try again")
+                return
+
+    def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any:
+        """Give the payload to the service of the channel; return its reply.
+
+        Raises:
+            Refusal: unknown_channel, or what the service refuses with.
+        """
+        service = self._services.get(message["channel"])
+        if service is None:
+            raise Refusal("unknown_channel")
+        return service.on_message(ws, user, message["payload"])
+
+    def on_disconnect(self, ws: Connection, user: Any) -> None:
+        """Call every service's on_disconnect."""
+        for service in self.services:
+            try:
+                service.on_disconnect(ws, user)
+            except Exception:
+                _log.exception("%s.on_disconnect failed for user %r", type(service).__name__, ws.user_id)
+
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """Give hooks an application context of their own."""
+        if self._app is None:
+            yield
+            return
+        with self._app.app_context():
+            yield
+
+    def channels(self) -> list[str]:
+        """Return the channels that clients may speak on."""
+        return list(self._services)
+
+    @property
+    def position(self) -> str:
+        """The feed's position."""
+        return self._feed.position if self._feed is not None else ""
+
+    # --- life
+
+    def start(self) -> None:
+        """Start the feed and the services in this process; happens by itself with the first client. May switch."""
+        if self._started_in == os.getpid():
+            return
+        with self._starting:
+            if self._started_in == os.getpid():
+                return
+            if self._app is None:
+                raise ConfigError("the server has no application; call init_app(app) or register its blueprint")
+            self._is_draining = False
+            self._feed = create_feed(self.settings)
+            self._feed.start()
+            self._tasks = [
+                spawn("wsflask ticker", self._tick),
+                spawn("wsflask sessions", self._check_sessions),
+                *(supervise(f"wsflask {type(service).__name__}", self._runner(service)) for service in self._workers),
+            ]
+            worker = _gunicorn_worker()
+            if worker is not None:
+                self._tasks.append(spawn("wsflask drain", self._watch_worker, worker))
+            atexit.register(self.stop)
+            self._started_in = os.getpid()
+
+    def _runner(self, service: Service) -> Callable[[], None]:
+        def run() -> None:
+            with self.context():
+                service.run()
+
+        return run
+
+    def drain(self) -> None:
+        """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout."""
+        self._is_draining = True
+        goodbye = Message("goodbye", {"reason": "restart", "reconnect": self.settings.reconnect_spread})
+        connections = self.hub.connections()
+        self.hub.send(goodbye, [connection for connection in connections if connection.form == "v1"])
+        for connection in connections:
+            connection.close(CloseCode.RESTART, "restart")
+        deadline = time.monotonic() + self.settings.drain_timeout
+        while time.monotonic() < deadline and any(connection.waiting_bytes for connection in connections):
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Drain, then end the services and the feed of this process. May switch; may be called twice."""
+        if self._started_in != os.getpid():
+            return
+        self._started_in = 0
+        atexit.unregister(self.stop)
+        self.drain()
+        for task in self._tasks:
+            task.stop(0.2)
+        self._tasks = []
+        if self._feed is not None:
+            self._feed.stop()
+
+    def _tick(self) -> None:
+        while True:
+            time.sleep(_TICK)
+            now = time.monotonic()
+            for connection in [*self.hub.connections(), *self._closing]:
+                connection.tick(now)
+            self._closing = {connection for connection in self._closing if connection.state is not State.CLOSED}
+
+    def _check_sessions(self) -> None:
+        while True:
+            time.sleep(self.settings.session_check_interval)
+            try:
+                for connection in self.sessions.over(self.hub.connections()):
+                    connection.close(CloseCode.SESSION_ENDED, "signed out")
+            except Exception:
+                _log.exception("the sessions could not be checked; they are tried again at the next interval")
+
+    def _watch_worker(self, worker: Any) -> None:
+        while worker.alive:
+            time.sleep(_LOOK)
+        self.drain()
+
+
+def _gunicorn_worker() -> Any:
+    """Return the gunicorn worker this process is, found by the owner of its SIGTERM handler, or None."""
+    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return worker if hasattr(worker, "alive") else None
+
+
+def _make_services(given: Iterable[type[Service] | Service | str]) -> list[Service]:
+    services: list[Service] = []
+    channels: set[str] = set()
+    for one in given:
+        found = import_string(one.replace(":", ".")) if isinstance(one, str) else one
+        service = found() if isinstance(found, type) else found
+        if not isinstance(service, Service):
+            raise ConfigError(f"{one!r} is not a wsflask.Service; subclass it and name its channel")
+        if not is_channel_name(service.channel) or service.channel in RESERVED_CHANNELS:
+            raise ConfigError(f"{type(service).__name__}.channel is {service.channel!r}; write a name such as 'orders'")
+        if service.channel in channels:
+            raise ConfigError(f"two services have the channel {service.channel!r}; give each its own")
+        channels.add(service.channel)
+        services.append(service)
+    return services

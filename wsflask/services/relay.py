@@ -1,0 +1,55 @@
+"""The service without a channel: what other processes published, or ended, takes effect in this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..documents import EndedSession, Publication
+from ..feed.base import Gap
+from ..hub import Recipients
+from ..protocol.codes import CloseCode
+from ..protocol.messages import Message
+from ..service import Service
+
+__all__ = ["Relay"]
+
+
+class Relay(Service):
+    """Send publications to their recipients and close the connections of ended sessions."""
+
+    def run(self) -> None:
+        publications = Publication._get_collection_name()
+        changes = self.server.feed.watch(Publication, EndedSession, name="relay")
+        try:
+            self._check_sessions()
+            for change in changes:
+                if isinstance(change, Gap):
+                    self._check_sessions()
+                elif change.op != "I" or change.document is None:
+                    continue
+                elif change.collection == publications:
+                    self._relay(change.seq, change.document)
+                else:
+                    self._end(str(change.id))
+        finally:
+            changes.close()
+
+    def _relay(self, seq: str, document: dict[str, Any]) -> None:
+        to = Recipients(
+            everyone=bool(document.get("everyone")),
+            users=tuple(document.get("users", ())),
+            groups=tuple(document.get("groups", ())),
+        )
+        hub = self.server.hub
+        message = Message(document["channel"], payload_json=document["payload"].encode(), seq=seq)
+        hub.send(message, hub.select(to))
+
+    def _end(self, session_id: str) -> None:
+        for connection in self.server.hub.connections():
+            if connection.identity.session_id == session_id:
+                connection.close(CloseCode.SESSION_ENDED, "signed out")
+
+    def _check_sessions(self) -> None:
+        open_ids = {connection.identity.session_id for connection in self.server.hub.connections()}
+        for session_id in EndedSession.ended_among(open_ids):
+            self._end(session_id)

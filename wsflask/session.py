@@ -1,0 +1,128 @@
+"""Who is this: the Flask-Login user of a request, and whether its session still holds."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import flask
+import flask_login
+from flask import Flask
+from mongoengine import Document
+
+from .connection import Connection, Identity
+from .documents import EndedSession
+
+__all__ = ["Sessions"]
+
+_log = logging.getLogger(__name__)
+
+#: Where the browser's session keeps its server-side name, with the user it belongs to.
+_KEY = "_wsflask"
+_Groups = Callable[[Any], Iterable[str]]
+
+
+class Sessions:
+    """Name every login on the server, so that a cookie from before its logout opens no socket."""
+
+    def __init__(self, app: Flask, groups: _Groups | None = None) -> None:
+        self._app = app
+        self._groups = groups or _groups_of
+        flask_login.user_logged_in.connect(self._logged_in, app)
+        flask_login.user_loaded_from_cookie.connect(self._logged_in, app)
+        flask_login.user_logged_out.connect(self._logged_out, app)
+
+    def identify(self) -> Identity | None:
+        """Return who the current request belongs to; None when nobody is signed in or the session was ended.
+
+        Loads the user once. May switch.
+        """
+        user = flask_login.current_user._get_current_object()
+        if not user.is_authenticated or not getattr(user, "is_active", True):
+            return None
+        user_id = str(user.get_id())
+        session_id = self._session_id(user_id)
+        if EndedSession.is_ended(session_id):
+            return None
+        return Identity(user, user_id, frozenset(map(str, self._groups(user))), session_id)
+
+    def name_session(self) -> None:
+        """Give a session from before wsflask was there its name; called before every request of the application."""
+        if flask.request.endpoint != "static" and "_user_id" in flask.session:
+            self._ensure_name(str(flask.session["_user_id"]))
+
+    def _ensure_name(self, user_id: str) -> str:
+        named = flask.session.get(_KEY)
+        if isinstance(named, dict) and named.get("user") == user_id and isinstance(named.get("id"), str):
+            return str(named["id"])
+        name = secrets.token_urlsafe(16)
+        flask.session[_KEY] = {"id": name, "user": user_id}
+        return name
+
+    def _session_id(self, user_id: str) -> str:
+        named = flask.session.get(_KEY)
+        if isinstance(named, dict) and named.get("user") == user_id:
+            return str(named.get("id"))
+        # A cookie that never came by the application's own pages; all such sessions of a user end together.
+        return f"user:{user_id}"
+
+    def _logged_in(self, _app: Flask, user: Any, **_: Any) -> None:
+        named = flask.session.get(_KEY)
+        user_id = str(user.get_id())
+        if isinstance(named, dict) and named.get("user") != user_id:
+            self._end(str(named.get("id")), str(named.get("user")))
+        self._ensure_name(user_id)
+
+    def _logged_out(self, _app: Flask, user: Any, **_: Any) -> None:
+        user_id = str(user.get_id()) if user is not None else ""
+        named = flask.session.pop(_KEY, None)
+        session_id = str(named.get("id")) if isinstance(named, dict) else f"user:{user_id}"
+        self._end(session_id, user_id)
+
+    def _end(self, session_id: str, user_id: str) -> None:
+        try:
+            EndedSession.end(session_id, user_id)
+        except Exception:
+            _log.exception("the end of a session of user %r could not be written; its sockets stay open", user_id)
+
+    def over(self, connections: Iterable[Connection]) -> list[Connection]:
+        """Return those whose session was ended, or whose user is gone or inactive. May switch.
+
+        Costs one query for the sessions, one for each MongoEngine class of users, and one call of the application's
+        user loader for each user of another kind.
+        """
+        connections = list(connections)
+        ended = EndedSession.ended_among({connection.identity.session_id for connection in connections})
+        inactive = self._inactive({connection.user_id: connection.user for connection in connections})
+        return [c for c in connections if c.identity.session_id in ended or c.user_id in inactive]
+
+    def _inactive(self, users: dict[str, Any]) -> set[str]:
+        gone: set[str] = set()
+        by_class: dict[type[Document], dict[Any, str]] = {}
+        for user_id, user in users.items():
+            if isinstance(user, Document):
+                by_class.setdefault(type(user), {})[user.pk] = user_id
+            elif not _is_active(self._load(user_id)):
+                gone.add(user_id)
+        for document_class, ids in by_class.items():
+            found = document_class.objects(pk__in=list(ids)).in_bulk(list(ids))
+            gone |= {user_id for pk, user_id in ids.items() if not _is_active(found.get(pk))}
+        return gone
+
+    def _load(self, user_id: str) -> Any:
+        loader = self._app.login_manager._user_callback  # type: ignore[attr-defined]
+        with self._app.app_context():
+            return loader(user_id) if loader is not None else True
+
+
+def _is_active(user: Any) -> bool:
+    return user is not None and bool(getattr(user, "is_active", True))
+
+
+def _groups_of(user: Any) -> Iterable[str]:
+    groups = getattr(user, "groups", None)
+    if not isinstance(groups, list | tuple | set | frozenset):
+        return ()
+    return [group for group in groups if isinstance(group, str)]

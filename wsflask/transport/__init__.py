@@ -1,0 +1,1 @@
+"""The only room that knows sockets and flask-sock: handshake, read, write, close."""
