@@ -1,0 +1,1791 @@
+/* Generated from wsflask.js by scripts/build_classic.py: change the modules, not this file. */
+
+(function () {
+"use strict";
+
+// --- wsflask/address.js
+
+/** Where the server is: next to this script, on the page's own host. */
+
+const SCRIPT = new URL("wsflask/", document.currentScript.src).href;
+
+/**
+ * @typedef {object} AddressOptions
+ * @property {string | URL} [url] the whole address (ws, wss, http, https, or relative to the page)
+ * @property {string} [path] another path on the page's host
+ * @property {number | string} [port] another port of the page's host, such as 8101
+ */
+
+/**
+ * Return the address of the websocket; its scheme is wss where the page's is https.
+ * @param {AddressOptions} options
+ * @param {{ href: string, protocol: string } | undefined} page the page's location, if there is a page
+ * @returns {string}
+ */
+function address({ url, path, port }, page, script = SCRIPT) {
+  const here = page && /^https?:$/.test(page.protocol) ? page.href : script;
+  const found = new URL(url ?? path ?? new URL("../../ws", script).pathname, here);
+  if (port !== undefined) found.port = String(port);
+  found.protocol = found.protocol.replace(/^http/, "ws");
+  found.hash = "";
+  if (!/^wss?:$/.test(found.protocol)) throw new TypeError(`${found.href} is no websocket address; give connect({ url })`);
+  return found.href;
+}
+
+// --- wsflask/emitter.js
+
+/** Listeners of one object: a listener that throws is reported and stops nothing. */
+
+/**
+ * Show an exception of somebody's listener where uncaught exceptions are shown.
+ * @param {unknown} error
+ */
+function report(error) {
+  if (typeof globalThis.reportError === "function") globalThis.reportError(error);
+  else console.error(error);
+}
+
+/**
+ * The named events of one object.
+ * @template {object} Events value type of each event
+ */
+class Emitter {
+  /** @type {Map<keyof Events, Set<{ listener: (value: any) => void }>>} */
+  #listeners;
+
+  /** @param {(keyof Events)[]} names all events there are: a mistyped name fails at once */
+  constructor(names) {
+    this.#listeners = new Map(names.map((name) => [name, new Set()]));
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof Events} K
+   * @param {K} event
+   * @param {(value: Events[K]) => void} listener
+   * @returns {() => void}
+   */
+  on(event, listener) {
+    const listeners = this.#listeners.get(event);
+    if (!listeners) {
+      throw new TypeError(`there is no event "${String(event)}"; there are: ${[...this.#listeners.keys()].join(", ")}`);
+    }
+    if (typeof listener !== "function") throw new TypeError("a listener is a function");
+    const entry = { listener };
+    listeners.add(entry);
+    return () => void listeners.delete(entry);
+  }
+
+  /**
+   * Call all who listen now.
+   * @template {keyof Events} K
+   * @param {K} event
+   * @param {Events[K]} value
+   */
+  emit(event, value) {
+    for (const { listener } of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
+      try {
+        listener(value);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+}
+
+// --- wsflask/protocol.js
+
+/** The names and codes of the wire; `wsflask/protocol/codes.py` holds the same, and a test compares them. */
+
+/** Offered in the handshake: asks for ids, positions, heartbeats and a goodbye. */
+const SUBPROTOCOL = "wsflask.v1";
+
+/** Channels that only the server itself speaks on. */
+const RESERVED = Object.freeze(
+  /** @type {const} */ ({ welcome: "welcome", error: "error", goodbye: "goodbye", ping: "ping", pong: "pong" }),
+);
+
+/** Channels of the services that this client has objects for. */
+const NOTIFICATIONS = "notifications";
+const CLIPBOARD = "clipboard";
+const DOCUMENTS = "documents";
+
+/** What a channel may be called. */
+const CHANNEL_NAME = /^[a-z][a-z0-9_.-]{0,63}$/;
+
+/** Codes with which the server refuses a message. */
+const ERROR_CODES = Object.freeze(
+  /** @type {const} */ ([
+    "bad_json",
+    "bad_envelope",
+    "unknown_channel",
+    "bad_action",
+    "bad_data",
+    "too_big",
+    "too_deep",
+    "forbidden",
+    "not_found",
+    "conflict",
+    "rate_limited",
+    "unavailable",
+    "internal",
+  ]),
+);
+
+/** Codes that this client adds, and what each means. */
+const LOCAL_ERRORS = Object.freeze(
+  /** @type {const} */ ({
+    unknown: "The connection was lost before the answer: it may or may not have been done.",
+    disconnected: "The connection was lost before the answer.",
+    timeout: "There was no answer in time.",
+    queue_full: "Too many requests wait for the connection; this was the oldest.",
+    closed: "The connection is closed and does not come back by itself.",
+    bad_protocol: "The server did not accept the subprotocol.",
+  }),
+);
+
+/** @typedef {typeof ERROR_CODES[number] | keyof typeof LOCAL_ERRORS} ErrorCode */
+
+/** Why a connection was closed. 4500 to 4999 mean: do not come back. */
+const CLOSE_CODES = Object.freeze(
+  /** @type {const} */ ({
+    NORMAL: 1000,
+    GOING_AWAY: 1001,
+    PROTOCOL_ERROR: 1002,
+    UNSUPPORTED_DATA: 1003,
+    NO_STATUS: 1005,
+    ABNORMAL: 1006,
+    INVALID_DATA: 1007,
+    TOO_BIG: 1009,
+    INTERNAL_ERROR: 1011,
+    RESTART: 1012,
+    OVERLOAD: 1013,
+    SLOW_CONSUMER: 4001,
+    POSITION_LOST: 4002,
+    RATE_LIMITED: 4003,
+    NO_HEARTBEAT: 4004,
+    SESSION_ENDED: 4501,
+    FORBIDDEN: 4503,
+    TOO_MANY_CONNECTIONS: 4504,
+    TOO_MANY_BAD_MESSAGES: 4508,
+  }),
+);
+
+/**
+ * Whether a close code means that coming back is pointless.
+ * @param {number} code
+ */
+function isFinal(code) {
+  return code >= 4500 && code <= 4999;
+}
+
+// --- wsflask/channel.js
+
+/** One channel of a service: messages, requests, answers. */
+
+
+/**
+ * @typedef {object} ChannelEvents
+ * @property {any} message the payload of a message that answers no request
+ */
+
+class Channel {
+  /** @type {Emitter<ChannelEvents>} */
+  #events = new Emitter(["message"]);
+  #messenger;
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {string} name
+   */
+  constructor(messenger, name) {
+    if (!CHANNEL_NAME.test(name) || Object.hasOwn(RESERVED, name)) {
+      throw new TypeError(`"${name}" is no channel of a service`);
+    }
+    this.#messenger = messenger;
+    this.name = name;
+    messenger.route(name, ({ payload }) => this.#events.emit("message", payload));
+  }
+
+  /**
+   * Send without asking for an answer. What cannot be sent is told by the client's event "error".
+   * @param {unknown} payload anything JSON can hold
+   */
+  send(payload) {
+    this.#messenger.send(this.name, payload);
+  }
+
+  /**
+   * Send a request. Rejects with a WSFlaskError: the server's refusal, or "unknown" when the connection was lost
+   * after it was sent.
+   * @param {unknown} payload anything JSON can hold
+   * @param {{ timeoutMs?: number }} [options] default 10,000 milliseconds, then it rejects "timeout"
+   * @returns {Promise<any>} the payload of the answer
+   */
+  request(payload, { timeoutMs } = {}) {
+    return this.#messenger.request(this.name, payload, { timeoutMs });
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ChannelEvents} K
+   * @param {K} event
+   * @param {(value: ChannelEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+}
+
+// --- wsflask/clipboard.js
+
+/** The user's clipboard: the same entries in every tab and on every device. */
+
+
+/** A command is repeated, after lost connections, up to this long after it was given. */
+const COMMAND_MS = 30_000;
+
+/**
+ * @typedef {object} DataEntry raw data
+ * @property {number} id
+ * @property {"data"} kind
+ * @property {string} label
+ * @property {any} data
+ * @property {string} created_dt
+ */
+
+/**
+ * @typedef {object} ReferenceEntry a document
+ * @property {number} id
+ * @property {"reference"} kind
+ * @property {string} label
+ * @property {string} model
+ * @property {string} object_id
+ * @property {boolean} missing the document is gone
+ * @property {string} created_dt
+ */
+
+/** @typedef {DataEntry | ReferenceEntry} Entry */
+
+/**
+ * @typedef {object} ClipboardEvents
+ * @property {Entry[]} change the whole clipboard
+ */
+
+class Clipboard {
+  /** @type {Emitter<ClipboardEvents>} */
+  #events = new Emitter(["change"]);
+  #messenger;
+  /** @type {Entry[]} */
+  #entries = [];
+  /** @type {string | number | undefined} */
+  #seq;
+  /** Whether the server, having just connected, may say what it likes. */
+  #isFresh = true;
+  /** Names this page's commands, so that one sent twice is applied once. */
+  #page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
+  #commands = 0;
+
+  /** @param {import("./messenger.js").Messenger} messenger */
+  constructor(messenger) {
+    this.#messenger = messenger;
+    messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
+    messenger.watch(({ state }) => {
+      if (state === "open") this.#isFresh = true;
+    });
+  }
+
+  /** The whole clipboard as last seen. */
+  get entries() {
+    return this.#entries;
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ClipboardEvents} K
+   * @param {K} event
+   * @param {(value: ClipboardEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /**
+   * Add an entry with raw data. Each command resolves with the clipboard that it made; it is repeated when the
+   * connection was lost, applied once, and rejects "timeout" when no answer came within 30 seconds.
+   * @param {unknown} data anything JSON can hold
+   * @returns {Promise<Entry[]>}
+   */
+  add(data) {
+    return this.#command("clipboard_add", data);
+  }
+
+  /**
+   * Add references to documents.
+   * @param {string} model class name
+   * @param {string[]} ids
+   * @returns {Promise<Entry[]>}
+   */
+  load(model, ids) {
+    return this.#command("clipboard_load", { model, ids });
+  }
+
+  /**
+   * Remove one entry.
+   * @param {number} id
+   * @returns {Promise<Entry[]>}
+   */
+  remove(id) {
+    return this.#command("clipboard_remove", id);
+  }
+
+  /**
+   * Remove all entries.
+   * @returns {Promise<Entry[]>}
+   */
+  flush() {
+    return this.#command("clipboard_flush", null);
+  }
+
+  /**
+   * @param {string} action
+   * @param {unknown} data
+   * @returns {Promise<Entry[]>}
+   */
+  #command(action, data) {
+    const payload = { action, data, cmd_id: `${this.#page}.${++this.#commands}` };
+    return new Promise((resolve, reject) => {
+      this.#messenger.ask(CLIPBOARD, payload, { timeoutMs: COMMAND_MS, lost: "resend" }, (error, answer) => {
+        if (error) return reject(error);
+        if (answer.seq !== undefined) this.#receive(answer.payload, answer.seq);
+        resolve(answer.payload);
+      });
+    });
+  }
+
+  /**
+   * Take a state, unless a later one was seen on this connection.
+   * @param {any} entries
+   * @param {string | number | undefined} seq
+   */
+  #receive(entries, seq) {
+    if (!Array.isArray(entries)) return;
+    const isKnown = seq !== undefined && seq === this.#seq;
+    const isLate = !this.#isFresh && seq !== undefined && this.#seq !== undefined && !isLater(seq, this.#seq);
+    this.#isFresh = false;
+    if (isKnown || isLate) return;
+    this.#seq = seq;
+    this.#entries = entries;
+    this.#events.emit("change", entries);
+  }
+}
+
+/**
+ * @param {string | number} seq
+ * @param {string | number} other
+ */
+function isLater(seq, other) {
+  const [a, b] = [String(seq), String(other)];
+  const areNumbers = /^\d+$/.test(a + b);
+  return areNumbers && a.length !== b.length ? a.length > b.length : a > b;
+}
+
+// --- wsflask/clock.js
+
+/** Time as the client sees it: monotonic, so that a changed wall clock disconnects nobody. */
+
+/**
+ * @typedef {object} Clock
+ * @property {() => number} now milliseconds since some fixed moment
+ * @property {(call: () => void, delayMs: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ */
+
+/** @type {Clock} */
+const CLOCK = Object.freeze({
+  now: () => performance.now(),
+  setTimeout: (call, delayMs) => setTimeout(call, delayMs),
+  clearTimeout: (timer) => clearTimeout(timer),
+});
+
+// --- wsflask/backoff.js
+
+/** How long to wait before the next attempt. */
+
+/** Longest wait before the first repeat, in milliseconds; doubles with each failure. */
+const BASE_MS = 500;
+
+/** Longest wait ever, in milliseconds. */
+const CAP_MS = 30_000;
+
+/**
+ * Return milliseconds to wait: full jitter, so that many clients do not come back at one moment.
+ * @param {number} attempt failures so far, from 0
+ * @param {() => number} random from 0 to below 1
+ */
+function fullJitter(attempt, random) {
+  return random() * Math.min(CAP_MS, BASE_MS * 2 ** attempt);
+}
+
+// --- wsflask/envelope.js
+
+/** What the server says, checked once, here, before anything relies on it. */
+
+/**
+ * @typedef {object} Envelope
+ * @property {string} channel
+ * @property {any} payload
+ * @property {string} [id] the request this answers
+ * @property {string | number} [seq] position, where the channel has one
+ */
+
+/**
+ * @typedef {object} Limits what the server takes from one connection
+ * @property {number} messageBytes bytes of UTF-8 in one message
+ * @property {number} messagesPerSecond
+ * @property {number} burst messages at once before the rate counts
+ * @property {number} subscriptions views of documents
+ */
+
+/**
+ * @typedef {object} Welcome
+ * @property {number} heartbeatMs the server says something at least this often
+ * @property {Limits} limits
+ * @property {string[]} channels what the server has services for
+ */
+
+/**
+ * Whether a value from JSON is an object with keys.
+ * @param {unknown} value
+ * @returns {value is Record<string, any>}
+ */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Return the message in a frame, or null when it is none.
+ * @param {unknown} data
+ * @returns {Envelope | null}
+ */
+function parseEnvelope(data) {
+  if (typeof data !== "string") return null;
+  try {
+    const message = JSON.parse(data);
+    return isObject(message) && typeof message.channel === "string" ? /** @type {Envelope} */ (message) : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Return a number of seconds as milliseconds.
+ * @param {unknown} seconds
+ * @param {{ byDefault: number, most: number }} range in seconds
+ */
+function milliseconds(seconds, { byDefault, most }) {
+  return Math.min(positive(seconds, byDefault), most) * 1000;
+}
+
+/**
+ * Return the welcome in a payload; what is missing or nonsense gets the documented default.
+ * @param {unknown} payload
+ * @returns {Welcome}
+ */
+function readWelcome(payload) {
+  const { heartbeat, limits, channels } = isObject(payload) ? payload : /** @type {any} */ ({});
+  const given = isObject(limits) ? limits : /** @type {any} */ ({});
+  return {
+    heartbeatMs: milliseconds(heartbeat, { byDefault: 25, most: 3600 }),
+    limits: {
+      messageBytes: positive(given.message_bytes, 65_536),
+      messagesPerSecond: positive(given.messages_per_second, 20),
+      burst: positive(given.burst, 60),
+      subscriptions: positive(given.subscriptions, 100),
+    },
+    channels: Array.isArray(channels) ? channels.filter((name) => typeof name === "string") : [],
+  };
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} byDefault
+ */
+function positive(value, byDefault) {
+  return typeof value === "number" && value > 0 && value < Infinity ? value : byDefault;
+}
+
+// --- wsflask/errors.js
+
+/** The error with which requests are refused. */
+
+
+/** A refused or failed request: `code` is for programs, `message` is a sentence for people. */
+class WSFlaskError extends Error {
+  /**
+   * @param {import("./protocol.js").ErrorCode | (string & {})} code
+   * @param {string} [message] default: the sentence of a code of this client, else the code
+   */
+  constructor(code, message) {
+    super(message ?? (Object.hasOwn(LOCAL_ERRORS, code) ? LOCAL_ERRORS[/** @type {"closed"} */ (code)] : code));
+    this.name = "WSFlaskError";
+    /** One of `ERROR_CODES` (the server refused), or a key of `LOCAL_ERRORS` (no answer came). */
+    this.code = code;
+  }
+
+  /**
+   * Return the error in the payload of the server's `error` message.
+   * @param {any} payload
+   */
+  static from(payload) {
+    const { code, message } = payload ?? {};
+    return new WSFlaskError(
+      typeof code === "string" ? code : "internal",
+      typeof message === "string" ? message : undefined,
+    );
+  }
+}
+
+// --- wsflask/subscription.js
+
+/** The rows of one subscription, as the server's messages make them; no I/O. */
+
+
+/**
+ * @typedef {object} Condition
+ * @property {string} fn field
+ * @property {"==" | "!=" | "<" | "<=" | ">" | ">=" | "in"} op
+ * @property {unknown} val
+ */
+
+/** @typedef {{ [field: string]: null | boolean | Catalog }} Catalog */
+/** @typedef {Record<string, any>} Row */
+/** @typedef {"loading" | "live" | "stale" | "failed" | "closed"} ViewState */
+
+/**
+ * @typedef {object} Wish what is subscribed to
+ * @property {string} class_name
+ * @property {Condition[]} [data_scope]
+ * @property {Catalog} [catalog]
+ * @property {boolean} [show_hidden]
+ */
+
+/**
+ * @typedef {object} RowChange
+ * @property {"L" | "I" | "U" | "D" | "R"} op insert, update, delete, removed from view (L: loaded again)
+ * @property {unknown} id
+ * @property {Row | null} row as it is now; null after D and R
+ * @property {Row | null} previous as it was before, if it was there
+ */
+
+/**
+ * @typedef {object} ViewEvents
+ * @property {RowChange} change one row changed
+ * @property {ReadonlyMap<unknown, Row>} load all rows are there: at first, and after each reset
+ * @property {{ rows: number }} reset continuity was lost: that many rows are loaded anew, then comes `load`
+ * @property {ViewState} state
+ * @property {import("./errors.js").WSFlaskError} error the server refused it, or it is tried again
+ */
+
+/** @typedef {(event: keyof ViewEvents | "moved" | "refused", value: any) => void} Sink */
+
+/** Load, insert, update, delete, removed from view. */
+const OPS = new Set(["L", "I", "U", "D", "R"]);
+
+class Subscription {
+  /** @type {Map<unknown, Row>} */
+  rows = new Map();
+  /** @type {ViewState} */
+  state = "loading";
+  /** Whether all rows were there once. */
+  isLoaded = false;
+  /** Whether hidden fields are shown: what the server granted, not what was asked. */
+  showHidden = false;
+  /** @type {string | undefined} */
+  viewId;
+  /** Who is told of it; none left: it ends. @type {Set<Sink>} */
+  sinks = new Set();
+  /** Whether it has to be asked for, and whether it is being asked for. */
+  isWanted = true;
+  isAsked = false;
+  failures = 0;
+  /** @type {string | undefined} */
+  #seq;
+  /** Rows of a load under way: they replace the old ones together, so that nothing flashes. */
+  #fresh = /** @type {Map<unknown, Row> | null} */ (null);
+  /** @type {string | undefined} */
+  #freshSeq;
+  /** Messages to come of the load or of what was missed. */
+  #left = 0;
+
+  /**
+   * @param {string} key
+   * @param {Wish} wish
+   */
+  constructor(key, wish) {
+    this.key = key;
+    this.wish = wish;
+  }
+
+  /** Data of the request that subscribes, or that resumes after what was seen last. */
+  request() {
+    return this.#seq === undefined ? this.wish : { ...this.wish, start_seq: this.#seq, view: this.viewId };
+  }
+
+  /**
+   * Take the server's answer to the request.
+   * @param {Record<string, any>} answer
+   */
+  begin({ view, state, seq, rows, show_hidden: showHidden }) {
+    this.viewId = view;
+    this.showHidden = showHidden === true;
+    this.failures = 0;
+    if (state === "resumed" && this.isLoaded) {
+      this.#left = count(rows);
+      if (this.#left === 0) this.#enter("live");
+    } else this.#load(rows, seq, state === "reset");
+  }
+
+  /**
+   * Take a message about the view.
+   * @param {Record<string, any>} message
+   */
+  apply({ op, seq, rows, message }) {
+    if (op === "reset") return this.#load(rows, seq, true);
+    if (!OPS.has(op) || !isObject(message) || message._id === undefined) return;
+    const id = rowKey(message._id);
+    const isGone = op === "D" || op === "R";
+    if (this.#fresh) {
+      if (isGone) this.#fresh.delete(id);
+      else this.#fresh.set(id, message);
+      if (op === "L") this.#left -= 1;
+      else this.#freshSeq = seq ?? this.#freshSeq;
+      if (this.#left === 0) this.#loaded();
+      return;
+    }
+    const previous = this.rows.get(id) ?? null;
+    if (isGone) this.rows.delete(id);
+    else this.rows.set(id, message);
+    this.#seq = seq ?? this.#seq;
+    if (!isGone || previous) this.emit("change", { op, id, row: isGone ? null : message, previous });
+    if (this.#left > 0 && --this.#left === 0) this.#enter("live");
+  }
+
+  /** The connection is lost: the rows stay, and stay as they are. */
+  interrupt() {
+    if (this.#fresh) this.#seq = undefined;
+    this.#fresh = null;
+    this.#left = 0;
+    this.#enter(this.isLoaded ? "stale" : "loading");
+  }
+
+  /**
+   * The server refuses it: what may not be read any more is not kept.
+   * @param {import("./errors.js").WSFlaskError} error
+   */
+  fail(error) {
+    this.#fresh = null;
+    this.rows = new Map();
+    this.#enter("failed");
+    this.emit("refused", error);
+    this.emit("error", error);
+  }
+
+  /**
+   * Take over the listeners of another that turned out to be the same view.
+   * @param {Subscription} other
+   */
+  absorb(other) {
+    for (const sink of other.sinks) {
+      this.sinks.add(sink);
+      sink("moved", this);
+    }
+    other.sinks.clear();
+  }
+
+  /** @type {Sink} */
+  emit(event, value) {
+    for (const sink of [...this.sinks]) sink(event, value);
+  }
+
+  /**
+   * @param {unknown} rows
+   * @param {string | undefined} seq
+   * @param {boolean} isReset
+   */
+  #load(rows, seq, isReset) {
+    this.#fresh = new Map();
+    this.#freshSeq = seq;
+    this.#left = count(rows);
+    if (isReset) this.emit("reset", { rows: this.#left });
+    this.#enter("loading");
+    if (this.#left === 0) this.#loaded();
+  }
+
+  #loaded() {
+    this.rows = this.#fresh ?? new Map();
+    this.#seq = this.#freshSeq;
+    this.#fresh = null;
+    this.isLoaded = true;
+    this.#enter("live");
+    this.emit("load", this.rows);
+  }
+
+  /** @param {ViewState} state */
+  #enter(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.emit("state", state);
+  }
+}
+
+/**
+ * A primary key as the key of a Map: one that is an object counts by its content.
+ * @param {unknown} id
+ */
+function rowKey(id) {
+  return typeof id === "object" && id !== null ? JSON.stringify(id) : id;
+}
+
+/** @param {unknown} rows */
+function count(rows) {
+  return typeof rows === "number" && rows > 0 ? Math.floor(rows) : 0;
+}
+
+// --- wsflask/view.js
+
+/** What a page holds of a subscription: live rows, events, and the way to end it. */
+
+
+/** @typedef {import("./subscription.js").ViewEvents} ViewEvents */
+
+class View {
+  /** @type {Emitter<ViewEvents>} */
+  #events = new Emitter(["change", "load", "reset", "state", "error"]);
+  /** @type {import("./subscription.js").Subscription} */
+  #subscription;
+  #release;
+  #isClosed = false;
+  /** @type {(view: View) => void} */
+  #resolve = () => {};
+  /** @type {(reason: unknown) => void} */
+  #reject = () => {};
+
+  /**
+   * @param {import("./subscription.js").Subscription} subscription
+   * @param {(subscription: import("./subscription.js").Subscription, sink: import("./subscription.js").Sink) => void} release
+   */
+  constructor(subscription, release) {
+    this.#subscription = subscription;
+    this.#release = release;
+    /** Resolves with this view when its rows are there; rejects when it is refused or closed before. */
+    this.ready = new Promise((/** @type {(view: View) => void} */ resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.ready.catch(() => {});
+    subscription.sinks.add(this.#sink);
+    if (subscription.isLoaded) queueMicrotask(() => this.#sink("load", this.rows));
+  }
+
+  /** @type {import("./subscription.js").Sink} */
+  #sink = (event, value) => {
+    if (this.#isClosed) return;
+    if (event === "moved") this.#subscription = value;
+    else if (event === "refused") this.#reject(value);
+    else {
+      if (event === "load") this.#resolve(this);
+      this.#events.emit(event, value);
+    }
+  };
+
+  /** The rows by `_id`; a new Map after each load. @returns {ReadonlyMap<any, import("./subscription.js").Row>} */
+  get rows() {
+    return this.#subscription.rows;
+  }
+
+  /** loading, live, stale (the connection is lost; rows as last seen), failed (refused), closed. */
+  get state() {
+    return this.#isClosed ? "closed" : this.#subscription.state;
+  }
+
+  /** Whether hidden fields are shown: what the server granted. */
+  get showHidden() {
+    return this.#subscription.showHidden;
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ViewEvents} K
+   * @param {K} event
+   * @param {(value: ViewEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /** End it; the last of equal views ends the subscription. */
+  close() {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#release(this.#subscription, this.#sink);
+    this.#reject(new WSFlaskError("closed", "The view was closed."));
+    this.#events.emit("state", "closed");
+  }
+}
+
+// --- wsflask/documents.js
+
+/** Which subscriptions there are, and that the server knows them: after each connect, and after each close. */
+
+
+/** Subscriptions asked for at once: a page with many views does not load them all in one moment. */
+const ASKED_AT_ONCE = 8;
+
+/** Refusals that may not last: they are tried again. */
+const PASSING = new Set(["unavailable", "internal", "rate_limited", "timeout", "queue_full"]);
+
+/** Ends of a request that the next connection makes good, if there is one. */
+const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
+
+/**
+ * @typedef {object} ViewOptions
+ * @property {import("./subscription.js").Condition[]} [scope] all must hold; default: all rows one may read
+ * @property {import("./subscription.js").Catalog} [catalog] the fields; default: all that are exposed
+ * @property {boolean} [showHidden] ask for hidden fields too; the server decides
+ */
+
+class Documents {
+  #messenger;
+  #clock;
+  #random;
+  /** By what was asked for. @type {Map<string, Subscription>} */
+  #wanted = new Map();
+  /** By the server's name for it, on this connection. @type {Map<string, Subscription>} */
+  #byView = new Map();
+  /** Views that the server keeps for this connection. @type {Set<string>} */
+  #held = new Set();
+  #asked = 0;
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {{ clock: import("./clock.js").Clock, random: () => number }} options
+   */
+  constructor(messenger, { clock, random }) {
+    this.#messenger = messenger;
+    this.#clock = clock;
+    this.#random = random;
+    messenger.route(DOCUMENTS, ({ payload }) => {
+      if (isObject(payload)) this.#byView.get(payload.view)?.apply(payload);
+    });
+    messenger.watch(({ state, previous }) => {
+      if (previous === "open") this.#interrupt();
+      if (state === "open") this.#resume();
+      if (state === "closed") this.#refuse();
+    });
+  }
+
+  /**
+   * @param {string} className
+   * @param {ViewOptions} options
+   */
+  view(className, { scope, catalog, showHidden }) {
+    if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
+    const key = JSON.stringify({ class_name: className, data_scope: scope, catalog, show_hidden: showHidden });
+    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
+    this.#wanted.set(key, subscription);
+    const view = new View(subscription, (current, sink) => this.#release(current, sink));
+    this.#pump();
+    return view;
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {import("./subscription.js").Sink} sink
+   */
+  #release(subscription, sink) {
+    subscription.sinks.delete(sink);
+    if (subscription.sinks.size > 0) return;
+    this.#forget(subscription);
+    this.#pump();
+  }
+
+  /** @param {Subscription} subscription */
+  #forget(subscription) {
+    const { key, viewId } = subscription;
+    if (this.#wanted.get(key) === subscription) this.#wanted.delete(key);
+    if (viewId !== undefined && this.#byView.get(viewId) === subscription) this.#byView.delete(viewId);
+  }
+
+  #resume() {
+    for (const subscription of this.#wanted.values()) subscription.isWanted = !subscription.isAsked;
+    this.#pump();
+  }
+
+  #interrupt() {
+    this.#byView.clear();
+    this.#held.clear();
+    for (const subscription of this.#wanted.values()) subscription.interrupt();
+  }
+
+  /** Ask for what is wanted, a few at a time; then end what nobody watches. */
+  #pump() {
+    if (this.#messenger.state === "closed") return this.#refuse();
+    if (this.#messenger.state !== "open") return;
+    for (const subscription of this.#wanted.values()) {
+      if (this.#asked >= ASKED_AT_ONCE) return;
+      if (subscription.isWanted) this.#subscribe(subscription);
+    }
+    // A view is ended only while no request is under way: its answer could name that very view.
+    if (this.#asked === 0) this.#sweep();
+  }
+
+  /** @param {Subscription} subscription */
+  #subscribe(subscription) {
+    const payload = { action: "subscribe", data: subscription.request() };
+    subscription.isWanted = false;
+    subscription.isAsked = true;
+    this.#asked += 1;
+    this.#messenger.ask(DOCUMENTS, payload, { lost: "disconnected" }, (error, answer) => {
+      this.#asked -= 1;
+      subscription.isAsked = false;
+      if (error) this.#failed(subscription, error);
+      else if (isObject(answer.payload) && typeof answer.payload.view === "string") {
+        this.#accepted(subscription, answer.payload);
+      } else this.#failed(subscription, new WSFlaskError("internal", "The answer names no view."));
+      this.#pump();
+    });
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {Record<string, any>} answer
+   */
+  #accepted(subscription, answer) {
+    this.#held.add(answer.view);
+    if (subscription.sinks.size === 0) return;
+    const same = this.#byView.get(answer.view);
+    if (same && same !== subscription) {
+      this.#forget(subscription);
+      same.absorb(subscription);
+    }
+    const current = same ?? subscription;
+    this.#byView.set(answer.view, current);
+    current.begin(answer);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {WSFlaskError} error
+   */
+  #failed(subscription, error) {
+    if (INTERRUPTED.has(error.code) || subscription.sinks.size === 0) return;
+    if (PASSING.has(error.code)) {
+      subscription.emit("error", error);
+      this.#clock.setTimeout(
+        () => {
+          subscription.isWanted = !subscription.isAsked;
+          this.#pump();
+        },
+        fullJitter(subscription.failures++, this.#random),
+      );
+    } else {
+      this.#forget(subscription);
+      subscription.fail(error);
+    }
+  }
+
+  /** Nobody waits for rows that do not come. */
+  #refuse() {
+    for (const subscription of this.#wanted.values()) subscription.emit("refused", new WSFlaskError("closed"));
+  }
+
+  #sweep() {
+    for (const view of this.#held) {
+      if (this.#byView.has(view)) continue;
+      this.#held.delete(view);
+      this.#messenger.ask(DOCUMENTS, { action: "unsubscribe", data: { view } }, { lost: "disconnected" }, () => {});
+    }
+  }
+}
+
+// --- wsflask/pace.js
+
+/** Keeps the client below the rate at which the server would cut it off. */
+
+class Pace {
+  /** @type {import("./clock.js").Clock} */
+  #clock;
+  #perMs;
+  #most;
+  #left;
+  #at;
+
+  /**
+   * Stays under the limits by a margin: what the network delays arrives together.
+   * @param {import("./clock.js").Clock} clock
+   * @param {import("./envelope.js").Limits} limits
+   */
+  constructor(clock, { messagesPerSecond, burst }) {
+    this.#clock = clock;
+    this.#perMs = (messagesPerSecond * 0.9) / 1000;
+    this.#most = this.#left = Math.max(1, burst / 2);
+    this.#at = clock.now();
+  }
+
+  /** Take leave to send one message: 0, or else the milliseconds after which to ask again. */
+  take() {
+    const now = this.#clock.now();
+    this.#left = Math.min(this.#most, this.#left + (now - this.#at) * this.#perMs);
+    this.#at = now;
+    if (this.#left < 1) return Math.ceil((1 - this.#left) / this.#perMs);
+    this.#left -= 1;
+    return 0;
+  }
+}
+
+// --- wsflask/page.js
+
+/** Moments at which a lost connection is worth an attempt at once. */
+
+/**
+ * @typedef {object} Page
+ * @property {EventTarget} [window]
+ * @property {EventTarget & { visibilityState?: string }} [document]
+ */
+
+/** @returns {Page} the page around this script; empty outside browsers */
+function currentPage() {
+  const { window, document } = /** @type {{ window?: EventTarget, document?: Document }} */ (globalThis);
+  return { window, document };
+}
+
+/**
+ * Call `wake` when the network is back and when the page becomes visible; the returned function stops that.
+ * @param {Page} page
+ * @param {() => void} wake
+ * @returns {() => void}
+ */
+function watchPage({ window, document }, wake) {
+  const seen = () => {
+    if (document?.visibilityState === "visible") wake();
+  };
+  window?.addEventListener("online", wake);
+  document?.addEventListener("visibilitychange", seen);
+  return () => {
+    window?.removeEventListener("online", wake);
+    document?.removeEventListener("visibilitychange", seen);
+  };
+}
+
+// --- wsflask/connection.js
+
+/** One websocket at a time, opened again until it is told not to: idle, connecting, open, waiting, closed. */
+
+
+/** A handshake may take this long, welcome included. */
+const CONNECTING_MS = 10_000;
+/** A connection that was open this long was healthy: the next wait starts small again. */
+const HEALTHY_MS = 5_000;
+/** An answer to a ping of this client has to come within this time. */
+const PROBE_MS = 5_000;
+
+/** @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} State */
+
+/**
+ * @typedef {object} StateChange
+ * @property {State} state
+ * @property {State} previous
+ * @property {number} [code] close code, in waiting and closed
+ * @property {string} [reason] of the close
+ * @property {number} [retryMs] in waiting: milliseconds to the next attempt
+ * @property {import("./envelope.js").Welcome} [welcome] in open
+ */
+
+/**
+ * @typedef {object} ConnectionOptions
+ * @property {string} url
+ * @property {new (url: string, protocols: string[]) => WebSocket} WebSocket
+ * @property {import("./clock.js").Clock} clock
+ * @property {() => number} random
+ * @property {import("./page.js").Page} page
+ */
+
+/**
+ * @typedef {object} Handlers
+ * @property {(change: StateChange) => void} state called last in each change
+ * @property {(message: import("./envelope.js").Envelope) => void} message all but the server's own channels
+ * @property {(code: import("./protocol.js").ErrorCode) => void} fault the server does not speak the protocol
+ */
+
+class Connection {
+  #options;
+  #handlers;
+  /** @type {State} */
+  #state = "idle";
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** One timer is enough: of the handshake, of the silence or of the next attempt. @type {any} */
+  #timer;
+  #failures = 0;
+  #openedAt = 0;
+  #silenceMs = 0;
+  #deadline = 0;
+  #isProbing = false;
+  /** Window over which a goodbye asked clients to spread. @type {number | null} */
+  #spreadMs = null;
+  /** @type {(() => void) | null} */
+  #unwatch = null;
+
+  /**
+   * @param {ConnectionOptions} options
+   * @param {Handlers} handlers
+   */
+  constructor(options, handlers) {
+    this.#options = options;
+    this.#handlers = handlers;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** Start, also again after closed. */
+  open() {
+    if (this.#state !== "idle" && this.#state !== "closed") return;
+    this.#failures = 0;
+    this.#spreadMs = null;
+    this.#dial();
+    this.#unwatch ??= watchPage(this.#options.page, () => this.#wake());
+  }
+
+  /** Stop, and do not come back. */
+  close() {
+    if (this.#state === "closed") return;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(CLOSE_CODES.NORMAL);
+    this.#finish(CLOSE_CODES.NORMAL, "");
+  }
+
+  /** @param {string} text */
+  send(text) {
+    this.#socket?.send(text);
+  }
+
+  #dial() {
+    const { url, WebSocket } = this.#options;
+    const socket = new WebSocket(url, [SUBPROTOCOL]);
+    this.#socket = socket;
+    const isCurrent = () => socket === this.#socket;
+    socket.onopen = () => isCurrent() && this.#shaken(socket);
+    socket.onmessage = ({ data }) => isCurrent() && this.#receive(data);
+    socket.onclose = ({ code, reason }) => isCurrent() && this.#lost(code, reason);
+    this.#arm(CONNECTING_MS, () => this.#drop("handshake too slow"));
+    this.#enter("connecting");
+  }
+
+  /** @param {WebSocket} socket */
+  #shaken({ protocol }) {
+    if (protocol === SUBPROTOCOL) return;
+    this.#handlers.fault("bad_protocol");
+    this.#drop("no subprotocol");
+  }
+
+  /** @param {unknown} data */
+  #receive(data) {
+    this.#isProbing = false;
+    this.#deadline = this.#options.clock.now() + this.#silenceMs;
+    const message = parseEnvelope(data);
+    if (!message) return this.#handlers.fault("bad_envelope");
+    const { channel, payload } = message;
+    if (channel === RESERVED.welcome) this.#welcomed(payload);
+    else if (channel === RESERVED.ping) this.#say(RESERVED.pong);
+    else if (channel === RESERVED.goodbye) {
+      this.#spreadMs = milliseconds(payload?.reconnect, { byDefault: 5, most: 300 });
+    } else if (channel !== RESERVED.pong) this.#handlers.message(message);
+  }
+
+  /** @param {unknown} payload */
+  #welcomed(payload) {
+    if (this.#state !== "connecting") return;
+    const welcome = readWelcome(payload);
+    this.#openedAt = this.#options.clock.now();
+    this.#silenceMs = welcome.heartbeatMs * 1.5 + 5000;
+    this.#deadline = this.#openedAt + this.#silenceMs;
+    this.#listen();
+    this.#enter("open", { welcome });
+  }
+
+  /** Wait for the deadline, which every message moves on. */
+  #listen() {
+    this.#arm(this.#deadline - this.#options.clock.now(), () => {
+      const lateMs = this.#options.clock.now() - this.#deadline;
+      if (lateMs < 0) this.#listen();
+      // A timer this late was itself asleep, and so may be what the server said meanwhile: ask before giving up.
+      else if (lateMs > PROBE_MS && !this.#isProbing) this.#probe();
+      else this.#drop("silence");
+    });
+  }
+
+  #probe() {
+    this.#isProbing = true;
+    this.#deadline = this.#options.clock.now() + PROBE_MS;
+    this.#say(RESERVED.ping);
+    this.#listen();
+  }
+
+  #wake() {
+    if (this.#state === "waiting") this.#retry();
+    else if (this.#state === "open" && !this.#isProbing) this.#probe();
+  }
+
+  #retry() {
+    try {
+      this.#dial();
+    } catch (error) {
+      report(error);
+      this.#lost(CLOSE_CODES.ABNORMAL, "no websocket");
+    }
+  }
+
+  /**
+   * Give a socket up without waiting for its end, which on a dead network takes minutes.
+   * @param {string} reason
+   */
+  #drop(reason) {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    this.#lost(CLOSE_CODES.ABNORMAL, reason);
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #lost(code, reason) {
+    const { clock, random } = this.#options;
+    this.#socket = null;
+    if (isFinal(code)) return this.#finish(code, reason);
+    if (this.#state === "open" && clock.now() - this.#openedAt >= HEALTHY_MS) this.#failures = 0;
+    const retryMs = this.#spreadMs === null ? fullJitter(this.#failures++, random) : random() * this.#spreadMs;
+    this.#spreadMs = null;
+    this.#arm(retryMs, () => this.#retry());
+    this.#enter("waiting", { code, reason, retryMs });
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #finish(code, reason) {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#unwatch?.();
+    this.#unwatch = null;
+    this.#enter("closed", { code, reason });
+  }
+
+  /**
+   * @param {number} delayMs
+   * @param {() => void} call
+   */
+  #arm(delayMs, call) {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = this.#options.clock.setTimeout(call, delayMs);
+  }
+
+  /** @param {string} channel */
+  #say(channel) {
+    this.send(JSON.stringify({ channel, payload: {} }));
+  }
+
+  /**
+   * The one place where the state changes.
+   * @param {State} state
+   * @param {Partial<StateChange>} [detail]
+   */
+  #enter(state, detail) {
+    const previous = this.#state;
+    this.#state = state;
+    this.#handlers.state({ ...detail, state, previous });
+  }
+}
+
+// --- wsflask/messenger.js
+
+/** Requests and their answers, over a connection that comes and goes. */
+
+
+/** A request waits this long for its answer, the wait for a connection included. */
+const REQUEST_MS = 10_000;
+/** Messages that wait for the connection or for the rate limit; beyond it the oldest is refused. */
+const QUEUE_LENGTH = 100;
+
+/**
+ * @typedef {object} AskOptions
+ * @property {number} [timeoutMs] default 10,000
+ * @property {"unknown" | "disconnected" | "resend"} [lost] what becomes of it when the connection is lost after
+ *   it was sent: the code it fails with (default "unknown"), or it is sent again
+ */
+
+/** @typedef {import("./envelope.js").Envelope} Envelope */
+
+/**
+ * @typedef {object} Entry a message that is not settled yet
+ * @property {string} [id] none: nobody waits for an answer
+ * @property {string} text
+ * @property {"unknown" | "disconnected" | "resend"} lost
+ * @property {boolean} wasSent
+ * @property {any} timer
+ * @property {(error: WSFlaskError | null, answer?: any) => void} done called once, at once
+ */
+
+class Messenger {
+  #clock;
+  #connection;
+  /** @type {Entry[]} */
+  #waiting = [];
+  /** @type {Map<string, Entry>} */
+  #sent = new Map();
+  /** @type {Map<string, Set<(message: Envelope) => void>>} */
+  #routes = new Map();
+  /** @type {((change: import("./connection.js").StateChange) => void)[]} */
+  #watchers = [];
+  #lastId = 0;
+  /** @type {Pace | null} */
+  #pace = null;
+  /** @type {any} */
+  #paceTimer = null;
+  #messageBytes = Infinity;
+  #fault;
+
+  /**
+   * @param {import("./connection.js").ConnectionOptions} options
+   * @param {(error: WSFlaskError) => void} fault told what belongs to no request
+   */
+  constructor(options, fault) {
+    this.#clock = options.clock;
+    this.#fault = fault;
+    this.#connection = new Connection(options, {
+      state: (change) => this.#changed(change),
+      message: (message) => this.#receive(message),
+      fault: (code) => fault(new WSFlaskError(code)),
+    });
+  }
+
+  get state() {
+    return this.#connection.state;
+  }
+
+  open() {
+    this.#connection.open();
+  }
+
+  close() {
+    this.#connection.close();
+  }
+
+  /**
+   * Be told each change of state, after the requests were.
+   * @param {(change: import("./connection.js").StateChange) => void} watcher
+   */
+  watch(watcher) {
+    this.#watchers.push(watcher);
+  }
+
+  /**
+   * Hand what comes on a channel, and answers no request, to `receive`.
+   * @param {string} channel
+   * @param {(message: Envelope) => void} receive
+   */
+  route(channel, receive) {
+    const found = this.#routes.get(channel) ?? new Set();
+    this.#routes.set(channel, found.add(receive));
+  }
+
+  /**
+   * Send without asking for an answer; what cannot be sent is told to `fault`.
+   * @param {string} channel
+   * @param {unknown} payload
+   */
+  send(channel, payload) {
+    this.#queue(channel, payload, { done: (error) => error && this.#fault(error) });
+  }
+
+  /**
+   * Send a request; `done` gets the error or the answer, in order with the messages around it.
+   * @param {string} channel
+   * @param {unknown} payload
+   * @param {AskOptions} options
+   * @param {(error: WSFlaskError | null, answer: Envelope) => void} done
+   */
+  ask(channel, payload, { timeoutMs = REQUEST_MS, lost = "unknown" }, done) {
+    this.#queue(channel, payload, { id: String(++this.#lastId), timeoutMs, lost, done });
+  }
+
+  /**
+   * Send a request.
+   * @param {string} channel
+   * @param {unknown} payload
+   * @param {AskOptions} [options]
+   * @returns {Promise<any>} the payload of the answer; rejects with a WSFlaskError
+   */
+  request(channel, payload, options = {}) {
+    return new Promise((resolve, reject) => {
+      this.ask(channel, payload, options, (error, answer) => (error ? reject(error) : resolve(answer.payload)));
+    });
+  }
+
+  /**
+   * @param {string} channel
+   * @param {unknown} payload
+   * @param {AskOptions & { id?: string, done: Entry["done"] }} options
+   */
+  #queue(channel, payload, { id, timeoutMs, lost = "unknown", done }) {
+    const text = JSON.stringify({ channel, payload: payload ?? null, id });
+    /** @type {Entry} */
+    const entry = { id, text, lost, done, wasSent: false, timer: undefined };
+    if (this.state === "closed") return done(new WSFlaskError("closed"));
+    if (timeoutMs !== undefined) {
+      entry.timer = this.#clock.setTimeout(() => this.#settle(entry, new WSFlaskError("timeout")), timeoutMs);
+    }
+    this.#waiting.push(entry);
+    this.#flush();
+    if (this.#waiting.length > QUEUE_LENGTH) this.#settle(this.#waiting[0], new WSFlaskError("queue_full"));
+  }
+
+  /** Send what waits, as far as the connection and the rate limit let it. */
+  #flush() {
+    if (this.state !== "open" || this.#paceTimer !== null) return;
+    while (this.#waiting.length > 0) {
+      const entry = this.#waiting[0];
+      if (new TextEncoder().encode(entry.text).length > this.#messageBytes) {
+        this.#settle(entry, new WSFlaskError("too_big", `A message may have ${this.#messageBytes} bytes.`));
+        continue;
+      }
+      const delayMs = this.#pace?.take() ?? 0;
+      if (delayMs > 0) return this.#flushAfter(delayMs);
+      this.#waiting.shift();
+      this.#connection.send(entry.text);
+      entry.wasSent = true;
+      if (entry.id !== undefined) this.#sent.set(entry.id, entry);
+    }
+  }
+
+  /** @param {number} delayMs */
+  #flushAfter(delayMs) {
+    this.#paceTimer = this.#clock.setTimeout(() => {
+      this.#paceTimer = null;
+      this.#flush();
+    }, delayMs);
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {WSFlaskError | null} error
+   * @param {Envelope} [answer]
+   */
+  #settle(entry, error, answer) {
+    this.#waiting = this.#waiting.filter((other) => other !== entry);
+    if (entry.id !== undefined) this.#sent.delete(entry.id);
+    this.#clock.clearTimeout(entry.timer);
+    entry.done(error, answer);
+  }
+
+  /** @param {Envelope} message */
+  #receive(message) {
+    const { channel, id, payload } = message;
+    try {
+      if (id != null) {
+        const entry = this.#sent.get(id);
+        // An answer after the timeout has nobody left who waits for it.
+        if (!entry) return;
+        if (channel === RESERVED.error) this.#settle(entry, WSFlaskError.from(payload));
+        else this.#settle(entry, null, message);
+      } else if (channel === RESERVED.error) this.#fault(WSFlaskError.from(payload));
+      else this.#routes.get(channel)?.forEach((receive) => receive(message));
+    } catch (error) {
+      report(error);
+    }
+  }
+
+  /** @param {import("./connection.js").StateChange} change */
+  #changed(change) {
+    const { state, previous, welcome } = change;
+    if (previous === "open") this.#disconnected();
+    if (state === "closed") this.#closed();
+    if (welcome) {
+      this.#pace = new Pace(this.#clock, welcome.limits);
+      this.#messageBytes = welcome.limits.messageBytes;
+      this.#flush();
+    }
+    for (const watcher of this.#watchers) watcher(change);
+  }
+
+  #disconnected() {
+    this.#clock.clearTimeout(this.#paceTimer);
+    this.#paceTimer = null;
+    const sent = [...this.#sent.values()];
+    this.#sent.clear();
+    this.#waiting.unshift(...sent.filter(({ lost }) => lost === "resend"));
+    for (const entry of sent) if (entry.lost !== "resend") this.#settle(entry, new WSFlaskError(entry.lost));
+  }
+
+  #closed() {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const entry of waiting) this.#settle(entry, new WSFlaskError(entry.wasSent ? "unknown" : "closed"));
+  }
+}
+
+// --- wsflask/notifications.js
+
+/** The user's notifications: the unread count, what arrives, and reading. */
+
+
+/** Arrivals remembered so that none is shown twice. */
+const REMEMBERED = 200;
+
+/**
+ * @typedef {object} Notification
+ * @property {string} id
+ * @property {string} label the text to show
+ * @property {string} category such as "success"
+ * @property {boolean} is_read
+ * @property {Record<string, any>} data the document: message, category, actions, created_dt, ...
+ * @property {Record<string, any>} metainfo who and when
+ */
+
+/**
+ * @typedef {object} NotificationsChange
+ * @property {number} unread
+ * @property {string} category
+ * @property {Notification | null} last the last that arrived on this page
+ */
+
+/**
+ * @typedef {object} NotificationsEvents
+ * @property {NotificationsChange} change the count changed, or one arrived
+ * @property {Notification} arrival one arrived; each once
+ */
+
+/**
+ * @typedef {object} NotificationPage
+ * @property {Notification[]} notifications newest first
+ * @property {number} unread
+ * @property {string | null} next `before` of the next page; null: that was all
+ */
+
+class Notifications {
+  /** @type {Emitter<NotificationsEvents>} */
+  #events = new Emitter(["change", "arrival"]);
+  #messenger;
+  #unread = 0;
+  #category = "";
+  /** @type {Notification | null} */
+  #last = null;
+  /** @type {Set<string>} */
+  #seen = new Set();
+
+  /** @param {import("./messenger.js").Messenger} messenger */
+  constructor(messenger) {
+    this.#messenger = messenger;
+    messenger.route(NOTIFICATIONS, ({ payload }) => this.#receive(payload));
+  }
+
+  /** How many the user has not read; absolute, the same in all tabs. */
+  get unread() {
+    return this.#unread;
+  }
+
+  /** The category of the last message about notifications. */
+  get category() {
+    return this.#category;
+  }
+
+  /** The last one that arrived on this page, or null. */
+  get last() {
+    return this.#last;
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof NotificationsEvents} K
+   * @param {K} event
+   * @param {(value: NotificationsEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /**
+   * Return a page of notifications, newest first. Rejects "disconnected" when the connection is lost.
+   * @param {{ before?: string | null, limit?: number, unreadOnly?: boolean }} [options] `before`: an id, as in
+   *   `next` of the page before; `limit`: 1 to 100, default 20
+   * @returns {Promise<NotificationPage>}
+   */
+  list({ before = null, limit = 20, unreadOnly = false } = {}) {
+    return this.#ask("list", { before, limit, unread_only: unreadOnly }, "disconnected");
+  }
+
+  /**
+   * Mark one as read. It is sent again after a lost connection, for doing it twice changes nothing.
+   * @param {string} id
+   * @returns {Promise<number>} how many are unread now
+   */
+  async markRead(id) {
+    return (await this.#ask("mark_read", { id }, "resend")).unread;
+  }
+
+  /**
+   * Mark all as read.
+   * @returns {Promise<number>} how many are unread now
+   */
+  async markAllRead() {
+    return (await this.#ask("mark_all_read", undefined, "unknown")).unread;
+  }
+
+  /**
+   * @param {string} action
+   * @param {object | undefined} data
+   * @param {"unknown" | "disconnected" | "resend"} lost
+   */
+  #ask(action, data, lost) {
+    return this.#messenger.request(NOTIFICATIONS, { action, data }, { lost });
+  }
+
+  /** @param {any} payload */
+  #receive(payload) {
+    if (!isObject(payload)) return;
+    const { unread, category, last } = payload;
+    if (Number.isInteger(unread)) this.#unread = unread;
+    if (typeof category === "string") this.#category = category;
+    const arrived = isObject(last) && this.#isNew(last.id) ? /** @type {Notification} */ (last) : null;
+    if (arrived) this.#last = arrived;
+    this.#events.emit("change", { unread: this.#unread, category: this.#category, last: this.#last });
+    if (arrived) this.#events.emit("arrival", arrived);
+  }
+
+  /** @param {string} id */
+  #isNew(id) {
+    if (this.#seen.has(id)) return false;
+    this.#seen.add(id);
+    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value ?? "");
+    return true;
+  }
+}
+
+// --- wsflask/client.js
+
+/** The object that a page talks to: one connection, and the services behind it. */
+
+
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string | URL} [url] the whole address; default: where this script came from, on the page's host
+ * @property {string} [path] another path on the page's host
+ * @property {number | string} [port] another port of the page's host, such as 8101
+ * @property {boolean} [start] connect at once (default); else `open()` does
+ * @property {new (url: string, protocols: string[]) => WebSocket} [WebSocket] default: the browser's
+ * @property {import("./clock.js").Clock} [clock] default: monotonic time and the browser's timers
+ * @property {() => number} [random] from 0 to below 1; default: Math.random
+ * @property {import("./page.js").Page} [page] whose events mean "try now"; default: the page around the script
+ */
+
+/**
+ * @typedef {object} ClientEvents
+ * @property {import("./connection.js").StateChange} state each change of state
+ * @property {import("./envelope.js").Welcome} open connected
+ * @property {{ code: number, reason: string }} closed it does not come back by itself; 4501: signed out
+ * @property {import("./errors.js").WSFlaskError} error what belongs to no request
+ */
+
+/**
+ * Connect to wsflask on the page's own host, and stay connected.
+ * @param {ConnectOptions} [options]
+ * @returns {Client}
+ */
+function connect(options = {}) {
+  const client = new Client(options);
+  if (options.start !== false) client.open();
+  return client;
+}
+
+class Client {
+  /** @type {Emitter<ClientEvents>} */
+  #events = new Emitter(["state", "open", "closed", "error"]);
+  #messenger;
+  #documents;
+  /** @type {Map<string, Channel>} */
+  #channels = new Map();
+
+  /** @param {ConnectOptions} options */
+  constructor({ url, path, port, WebSocket = globalThis.WebSocket, clock = CLOCK, random = Math.random, page } = {}) {
+    /** The address of the websocket. @readonly */
+    this.url = address({ url, path, port }, globalThis.location);
+    const options = { url: this.url, WebSocket, clock, random, page: page ?? currentPage() };
+    this.#messenger = new Messenger(options, (error) => this.#events.emit("error", error));
+    /** The user's notifications. @readonly */
+    this.notifications = new Notifications(this.#messenger);
+    /** The user's clipboard. @readonly */
+    this.clipboard = new Clipboard(this.#messenger);
+    this.#documents = new Documents(this.#messenger, options);
+    this.#messenger.watch((change) => this.#changed(change));
+  }
+
+  /** idle, connecting, open, waiting (for the next attempt) or closed. */
+  get state() {
+    return this.#messenger.state;
+  }
+
+  /** Connect; also again after closed. */
+  open() {
+    this.#messenger.open();
+  }
+
+  /** Disconnect and stay so. */
+  close() {
+    this.#messenger.close();
+  }
+
+  /**
+   * Subscribe to documents.
+   * @param {string} className an exposed class
+   * @param {import("./documents.js").ViewOptions} [options]
+   */
+  documents(className, options = {}) {
+    return this.#documents.view(className, options);
+  }
+
+  /**
+   * A channel of a service of your own; the same object for the same name.
+   * @param {string} name
+   */
+  channel(name) {
+    const channel = this.#channels.get(name) ?? new Channel(this.#messenger, name);
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ClientEvents} K
+   * @param {K} event
+   * @param {(value: ClientEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /** @param {import("./connection.js").StateChange} change */
+  #changed(change) {
+    const { state, welcome, code = 0, reason = "" } = change;
+    this.#events.emit("state", change);
+    if (welcome) this.#events.emit("open", welcome);
+    if (state === "closed") this.#events.emit("closed", { code, reason });
+  }
+}
+
+window.wsflask = Object.freeze({ connect, Client, WSFlaskError, CLOSE_CODES, ERROR_CODES, LOCAL_ERRORS, SUBPROTOCOL });
+})();

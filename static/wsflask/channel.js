@@ -1,0 +1,57 @@
+/** One channel of a service: messages, requests, answers. */
+
+import { Emitter } from "./emitter.js";
+import { CHANNEL_NAME, RESERVED } from "./protocol.js";
+
+/**
+ * @typedef {object} ChannelEvents
+ * @property {any} message the payload of a message that answers no request
+ */
+
+export class Channel {
+  /** @type {Emitter<ChannelEvents>} */
+  #events = new Emitter(["message"]);
+  #messenger;
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {string} name
+   */
+  constructor(messenger, name) {
+    if (!CHANNEL_NAME.test(name) || Object.hasOwn(RESERVED, name)) {
+      throw new TypeError(`"${name}" is no channel of a service`);
+    }
+    this.#messenger = messenger;
+    this.name = name;
+    messenger.route(name, ({ payload }) => this.#events.emit("message", payload));
+  }
+
+  /**
+   * Send without asking for an answer. What cannot be sent is told by the client's event "error".
+   * @param {unknown} payload anything JSON can hold
+   */
+  send(payload) {
+    this.#messenger.send(this.name, payload);
+  }
+
+  /**
+   * Send a request. Rejects with a WSFlaskError: the server's refusal, or "unknown" when the connection was lost
+   * after it was sent.
+   * @param {unknown} payload anything JSON can hold
+   * @param {{ timeoutMs?: number }} [options] default 10,000 milliseconds, then it rejects "timeout"
+   * @returns {Promise<any>} the payload of the answer
+   */
+  request(payload, { timeoutMs } = {}) {
+    return this.#messenger.request(this.name, payload, { timeoutMs });
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ChannelEvents} K
+   * @param {K} event
+   * @param {(value: ChannelEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+}

@@ -1,0 +1,117 @@
+/** The object that a page talks to: one connection, and the services behind it. */
+
+import { address } from "./address.js";
+import { Channel } from "./channel.js";
+import { Clipboard } from "./clipboard.js";
+import { CLOCK } from "./clock.js";
+import { Documents } from "./documents.js";
+import { Emitter } from "./emitter.js";
+import { Messenger } from "./messenger.js";
+import { Notifications } from "./notifications.js";
+import { currentPage } from "./page.js";
+
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string | URL} [url] the whole address; default: where this script came from, on the page's host
+ * @property {string} [path] another path on the page's host
+ * @property {number | string} [port] another port of the page's host, such as 8101
+ * @property {boolean} [start] connect at once (default); else `open()` does
+ * @property {new (url: string, protocols: string[]) => WebSocket} [WebSocket] default: the browser's
+ * @property {import("./clock.js").Clock} [clock] default: monotonic time and the browser's timers
+ * @property {() => number} [random] from 0 to below 1; default: Math.random
+ * @property {import("./page.js").Page} [page] whose events mean "try now"; default: the page around the script
+ */
+
+/**
+ * @typedef {object} ClientEvents
+ * @property {import("./connection.js").StateChange} state each change of state
+ * @property {import("./envelope.js").Welcome} open connected
+ * @property {{ code: number, reason: string }} closed it does not come back by itself; 4501: signed out
+ * @property {import("./errors.js").WSFlaskError} error what belongs to no request
+ */
+
+/**
+ * Connect to wsflask on the page's own host, and stay connected.
+ * @param {ConnectOptions} [options]
+ * @returns {Client}
+ */
+export function connect(options = {}) {
+  const client = new Client(options);
+  if (options.start !== false) client.open();
+  return client;
+}
+
+export class Client {
+  /** @type {Emitter<ClientEvents>} */
+  #events = new Emitter(["state", "open", "closed", "error"]);
+  #messenger;
+  #documents;
+  /** @type {Map<string, Channel>} */
+  #channels = new Map();
+
+  /** @param {ConnectOptions} options */
+  constructor({ url, path, port, WebSocket = globalThis.WebSocket, clock = CLOCK, random = Math.random, page } = {}) {
+    /** The address of the websocket. @readonly */
+    this.url = address({ url, path, port }, globalThis.location);
+    const options = { url: this.url, WebSocket, clock, random, page: page ?? currentPage() };
+    this.#messenger = new Messenger(options, (error) => this.#events.emit("error", error));
+    /** The user's notifications. @readonly */
+    this.notifications = new Notifications(this.#messenger);
+    /** The user's clipboard. @readonly */
+    this.clipboard = new Clipboard(this.#messenger);
+    this.#documents = new Documents(this.#messenger, options);
+    this.#messenger.watch((change) => this.#changed(change));
+  }
+
+  /** idle, connecting, open, waiting (for the next attempt) or closed. */
+  get state() {
+    return this.#messenger.state;
+  }
+
+  /** Connect; also again after closed. */
+  open() {
+    this.#messenger.open();
+  }
+
+  /** Disconnect and stay so. */
+  close() {
+    this.#messenger.close();
+  }
+
+  /**
+   * Subscribe to documents.
+   * @param {string} className an exposed class
+   * @param {import("./documents.js").ViewOptions} [options]
+   */
+  documents(className, options = {}) {
+    return this.#documents.view(className, options);
+  }
+
+  /**
+   * A channel of a service of your own; the same object for the same name.
+   * @param {string} name
+   */
+  channel(name) {
+    const channel = this.#channels.get(name) ?? new Channel(this.#messenger, name);
+    this.#channels.set(name, channel);
+    return channel;
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ClientEvents} K
+   * @param {K} event
+   * @param {(value: ClientEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /** @param {import("./connection.js").StateChange} change */
+  #changed(change) {
+    const { state, welcome, code = 0, reason = "" } = change;
+    this.#events.emit("state", change);
+    if (welcome) this.#events.emit("open", welcome);
+    if (state === "closed") this.#events.emit("closed", { code, reason });
+  }
+}

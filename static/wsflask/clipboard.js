@@ -1,0 +1,152 @@
+/** The user's clipboard: the same entries in every tab and on every device. */
+
+import { Emitter } from "./emitter.js";
+import { CLIPBOARD } from "./protocol.js";
+
+/** A command is repeated, after lost connections, up to this long after it was given. */
+export const COMMAND_MS = 30_000;
+
+/**
+ * @typedef {object} DataEntry raw data
+ * @property {number} id
+ * @property {"data"} kind
+ * @property {string} label
+ * @property {any} data
+ * @property {string} created_dt
+ */
+
+/**
+ * @typedef {object} ReferenceEntry a document
+ * @property {number} id
+ * @property {"reference"} kind
+ * @property {string} label
+ * @property {string} model
+ * @property {string} object_id
+ * @property {boolean} missing the document is gone
+ * @property {string} created_dt
+ */
+
+/** @typedef {DataEntry | ReferenceEntry} Entry */
+
+/**
+ * @typedef {object} ClipboardEvents
+ * @property {Entry[]} change the whole clipboard
+ */
+
+export class Clipboard {
+  /** @type {Emitter<ClipboardEvents>} */
+  #events = new Emitter(["change"]);
+  #messenger;
+  /** @type {Entry[]} */
+  #entries = [];
+  /** @type {string | number | undefined} */
+  #seq;
+  /** Whether the server, having just connected, may say what it likes. */
+  #isFresh = true;
+  /** Names this page's commands, so that one sent twice is applied once. */
+  #page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
+  #commands = 0;
+
+  /** @param {import("./messenger.js").Messenger} messenger */
+  constructor(messenger) {
+    this.#messenger = messenger;
+    messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
+    messenger.watch(({ state }) => {
+      if (state === "open") this.#isFresh = true;
+    });
+  }
+
+  /** The whole clipboard as last seen. */
+  get entries() {
+    return this.#entries;
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ClipboardEvents} K
+   * @param {K} event
+   * @param {(value: ClipboardEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /**
+   * Add an entry with raw data. Each command resolves with the clipboard that it made; it is repeated when the
+   * connection was lost, applied once, and rejects "timeout" when no answer came within 30 seconds.
+   * @param {unknown} data anything JSON can hold
+   * @returns {Promise<Entry[]>}
+   */
+  add(data) {
+    return this.#command("clipboard_add", data);
+  }
+
+  /**
+   * Add references to documents.
+   * @param {string} model class name
+   * @param {string[]} ids
+   * @returns {Promise<Entry[]>}
+   */
+  load(model, ids) {
+    return this.#command("clipboard_load", { model, ids });
+  }
+
+  /**
+   * Remove one entry.
+   * @param {number} id
+   * @returns {Promise<Entry[]>}
+   */
+  remove(id) {
+    return this.#command("clipboard_remove", id);
+  }
+
+  /**
+   * Remove all entries.
+   * @returns {Promise<Entry[]>}
+   */
+  flush() {
+    return this.#command("clipboard_flush", null);
+  }
+
+  /**
+   * @param {string} action
+   * @param {unknown} data
+   * @returns {Promise<Entry[]>}
+   */
+  #command(action, data) {
+    const payload = { action, data, cmd_id: `${this.#page}.${++this.#commands}` };
+    return new Promise((resolve, reject) => {
+      this.#messenger.ask(CLIPBOARD, payload, { timeoutMs: COMMAND_MS, lost: "resend" }, (error, answer) => {
+        if (error) return reject(error);
+        if (answer.seq !== undefined) this.#receive(answer.payload, answer.seq);
+        resolve(answer.payload);
+      });
+    });
+  }
+
+  /**
+   * Take a state, unless a later one was seen on this connection.
+   * @param {any} entries
+   * @param {string | number | undefined} seq
+   */
+  #receive(entries, seq) {
+    if (!Array.isArray(entries)) return;
+    const isKnown = seq !== undefined && seq === this.#seq;
+    const isLate = !this.#isFresh && seq !== undefined && this.#seq !== undefined && !isLater(seq, this.#seq);
+    this.#isFresh = false;
+    if (isKnown || isLate) return;
+    this.#seq = seq;
+    this.#entries = entries;
+    this.#events.emit("change", entries);
+  }
+}
+
+/**
+ * @param {string | number} seq
+ * @param {string | number} other
+ */
+function isLater(seq, other) {
+  const [a, b] = [String(seq), String(other)];
+  const areNumbers = /^\d+$/.test(a + b);
+  return areNumbers && a.length !== b.length ? a.length > b.length : a > b;
+}

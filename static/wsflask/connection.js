@@ -1,0 +1,236 @@
+/** One websocket at a time, opened again until it is told not to: idle, connecting, open, waiting, closed. */
+
+import { fullJitter } from "./backoff.js";
+import { report } from "./emitter.js";
+import { milliseconds, parseEnvelope, readWelcome } from "./envelope.js";
+import { watchPage } from "./page.js";
+import { CLOSE_CODES, RESERVED, SUBPROTOCOL, isFinal } from "./protocol.js";
+
+/** A handshake may take this long, welcome included. */
+export const CONNECTING_MS = 10_000;
+/** A connection that was open this long was healthy: the next wait starts small again. */
+export const HEALTHY_MS = 5_000;
+/** An answer to a ping of this client has to come within this time. */
+export const PROBE_MS = 5_000;
+
+/** @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} State */
+
+/**
+ * @typedef {object} StateChange
+ * @property {State} state
+ * @property {State} previous
+ * @property {number} [code] close code, in waiting and closed
+ * @property {string} [reason] of the close
+ * @property {number} [retryMs] in waiting: milliseconds to the next attempt
+ * @property {import("./envelope.js").Welcome} [welcome] in open
+ */
+
+/**
+ * @typedef {object} ConnectionOptions
+ * @property {string} url
+ * @property {new (url: string, protocols: string[]) => WebSocket} WebSocket
+ * @property {import("./clock.js").Clock} clock
+ * @property {() => number} random
+ * @property {import("./page.js").Page} page
+ */
+
+/**
+ * @typedef {object} Handlers
+ * @property {(change: StateChange) => void} state called last in each change
+ * @property {(message: import("./envelope.js").Envelope) => void} message all but the server's own channels
+ * @property {(code: import("./protocol.js").ErrorCode) => void} fault the server does not speak the protocol
+ */
+
+export class Connection {
+  #options;
+  #handlers;
+  /** @type {State} */
+  #state = "idle";
+  /** @type {WebSocket | null} */
+  #socket = null;
+  /** One timer is enough: of the handshake, of the silence or of the next attempt. @type {any} */
+  #timer;
+  #failures = 0;
+  #openedAt = 0;
+  #silenceMs = 0;
+  #deadline = 0;
+  #isProbing = false;
+  /** Window over which a goodbye asked clients to spread. @type {number | null} */
+  #spreadMs = null;
+  /** @type {(() => void) | null} */
+  #unwatch = null;
+
+  /**
+   * @param {ConnectionOptions} options
+   * @param {Handlers} handlers
+   */
+  constructor(options, handlers) {
+    this.#options = options;
+    this.#handlers = handlers;
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  /** Start, also again after closed. */
+  open() {
+    if (this.#state !== "idle" && this.#state !== "closed") return;
+    this.#failures = 0;
+    this.#spreadMs = null;
+    this.#dial();
+    this.#unwatch ??= watchPage(this.#options.page, () => this.#wake());
+  }
+
+  /** Stop, and do not come back. */
+  close() {
+    if (this.#state === "closed") return;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(CLOSE_CODES.NORMAL);
+    this.#finish(CLOSE_CODES.NORMAL, "");
+  }
+
+  /** @param {string} text */
+  send(text) {
+    this.#socket?.send(text);
+  }
+
+  #dial() {
+    const { url, WebSocket } = this.#options;
+    const socket = new WebSocket(url, [SUBPROTOCOL]);
+    this.#socket = socket;
+    const isCurrent = () => socket === this.#socket;
+    socket.onopen = () => isCurrent() && this.#shaken(socket);
+    socket.onmessage = ({ data }) => isCurrent() && this.#receive(data);
+    socket.onclose = ({ code, reason }) => isCurrent() && this.#lost(code, reason);
+    this.#arm(CONNECTING_MS, () => this.#drop("handshake too slow"));
+    this.#enter("connecting");
+  }
+
+  /** @param {WebSocket} socket */
+  #shaken({ protocol }) {
+    if (protocol === SUBPROTOCOL) return;
+    this.#handlers.fault("bad_protocol");
+    this.#drop("no subprotocol");
+  }
+
+  /** @param {unknown} data */
+  #receive(data) {
+    this.#isProbing = false;
+    this.#deadline = this.#options.clock.now() + this.#silenceMs;
+    const message = parseEnvelope(data);
+    if (!message) return this.#handlers.fault("bad_envelope");
+    const { channel, payload } = message;
+    if (channel === RESERVED.welcome) this.#welcomed(payload);
+    else if (channel === RESERVED.ping) this.#say(RESERVED.pong);
+    else if (channel === RESERVED.goodbye) {
+      this.#spreadMs = milliseconds(payload?.reconnect, { byDefault: 5, most: 300 });
+    } else if (channel !== RESERVED.pong) this.#handlers.message(message);
+  }
+
+  /** @param {unknown} payload */
+  #welcomed(payload) {
+    if (this.#state !== "connecting") return;
+    const welcome = readWelcome(payload);
+    this.#openedAt = this.#options.clock.now();
+    this.#silenceMs = welcome.heartbeatMs * 1.5 + 5000;
+    this.#deadline = this.#openedAt + this.#silenceMs;
+    this.#listen();
+    this.#enter("open", { welcome });
+  }
+
+  /** Wait for the deadline, which every message moves on. */
+  #listen() {
+    this.#arm(this.#deadline - this.#options.clock.now(), () => {
+      const lateMs = this.#options.clock.now() - this.#deadline;
+      if (lateMs < 0) this.#listen();
+      // A timer this late was itself asleep, and so may be what the server said meanwhile: ask before giving up.
+      else if (lateMs > PROBE_MS && !this.#isProbing) this.#probe();
+      else this.#drop("silence");
+    });
+  }
+
+  #probe() {
+    this.#isProbing = true;
+    this.#deadline = this.#options.clock.now() + PROBE_MS;
+    this.#say(RESERVED.ping);
+    this.#listen();
+  }
+
+  #wake() {
+    if (this.#state === "waiting") this.#retry();
+    else if (this.#state === "open" && !this.#isProbing) this.#probe();
+  }
+
+  #retry() {
+    try {
+      this.#dial();
+    } catch (error) {
+      report(error);
+      this.#lost(CLOSE_CODES.ABNORMAL, "no websocket");
+    }
+  }
+
+  /**
+   * Give a socket up without waiting for its end, which on a dead network takes minutes.
+   * @param {string} reason
+   */
+  #drop(reason) {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    this.#lost(CLOSE_CODES.ABNORMAL, reason);
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #lost(code, reason) {
+    const { clock, random } = this.#options;
+    this.#socket = null;
+    if (isFinal(code)) return this.#finish(code, reason);
+    if (this.#state === "open" && clock.now() - this.#openedAt >= HEALTHY_MS) this.#failures = 0;
+    const retryMs = this.#spreadMs === null ? fullJitter(this.#failures++, random) : random() * this.#spreadMs;
+    this.#spreadMs = null;
+    this.#arm(retryMs, () => this.#retry());
+    this.#enter("waiting", { code, reason, retryMs });
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #finish(code, reason) {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#unwatch?.();
+    this.#unwatch = null;
+    this.#enter("closed", { code, reason });
+  }
+
+  /**
+   * @param {number} delayMs
+   * @param {() => void} call
+   */
+  #arm(delayMs, call) {
+    this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = this.#options.clock.setTimeout(call, delayMs);
+  }
+
+  /** @param {string} channel */
+  #say(channel) {
+    this.send(JSON.stringify({ channel, payload: {} }));
+  }
+
+  /**
+   * The one place where the state changes.
+   * @param {State} state
+   * @param {Partial<StateChange>} [detail]
+   */
+  #enter(state, detail) {
+    const previous = this.#state;
+    this.#state = state;
+    this.#handlers.state({ ...detail, state, previous });
+  }
+}

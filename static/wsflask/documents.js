@@ -1,0 +1,178 @@
+/** Which subscriptions there are, and that the server knows them: after each connect, and after each close. */
+
+import { fullJitter } from "./backoff.js";
+import { isObject } from "./envelope.js";
+import { WSFlaskError } from "./errors.js";
+import { DOCUMENTS } from "./protocol.js";
+import { Subscription } from "./subscription.js";
+import { View } from "./view.js";
+
+/** Subscriptions asked for at once: a page with many views does not load them all in one moment. */
+const ASKED_AT_ONCE = 8;
+
+/** Refusals that may not last: they are tried again. */
+const PASSING = new Set(["unavailable", "internal", "rate_limited", "timeout", "queue_full"]);
+
+/** Ends of a request that the next connection makes good, if there is one. */
+const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
+
+/**
+ * @typedef {object} ViewOptions
+ * @property {import("./subscription.js").Condition[]} [scope] all must hold; default: all rows one may read
+ * @property {import("./subscription.js").Catalog} [catalog] the fields; default: all that are exposed
+ * @property {boolean} [showHidden] ask for hidden fields too; the server decides
+ */
+
+export class Documents {
+  #messenger;
+  #clock;
+  #random;
+  /** By what was asked for. @type {Map<string, Subscription>} */
+  #wanted = new Map();
+  /** By the server's name for it, on this connection. @type {Map<string, Subscription>} */
+  #byView = new Map();
+  /** Views that the server keeps for this connection. @type {Set<string>} */
+  #held = new Set();
+  #asked = 0;
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {{ clock: import("./clock.js").Clock, random: () => number }} options
+   */
+  constructor(messenger, { clock, random }) {
+    this.#messenger = messenger;
+    this.#clock = clock;
+    this.#random = random;
+    messenger.route(DOCUMENTS, ({ payload }) => {
+      if (isObject(payload)) this.#byView.get(payload.view)?.apply(payload);
+    });
+    messenger.watch(({ state, previous }) => {
+      if (previous === "open") this.#interrupt();
+      if (state === "open") this.#resume();
+      if (state === "closed") this.#refuse();
+    });
+  }
+
+  /**
+   * @param {string} className
+   * @param {ViewOptions} options
+   */
+  view(className, { scope, catalog, showHidden }) {
+    if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
+    const key = JSON.stringify({ class_name: className, data_scope: scope, catalog, show_hidden: showHidden });
+    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
+    this.#wanted.set(key, subscription);
+    const view = new View(subscription, (current, sink) => this.#release(current, sink));
+    this.#pump();
+    return view;
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {import("./subscription.js").Sink} sink
+   */
+  #release(subscription, sink) {
+    subscription.sinks.delete(sink);
+    if (subscription.sinks.size > 0) return;
+    this.#forget(subscription);
+    this.#pump();
+  }
+
+  /** @param {Subscription} subscription */
+  #forget(subscription) {
+    const { key, viewId } = subscription;
+    if (this.#wanted.get(key) === subscription) this.#wanted.delete(key);
+    if (viewId !== undefined && this.#byView.get(viewId) === subscription) this.#byView.delete(viewId);
+  }
+
+  #resume() {
+    for (const subscription of this.#wanted.values()) subscription.isWanted = !subscription.isAsked;
+    this.#pump();
+  }
+
+  #interrupt() {
+    this.#byView.clear();
+    this.#held.clear();
+    for (const subscription of this.#wanted.values()) subscription.interrupt();
+  }
+
+  /** Ask for what is wanted, a few at a time; then end what nobody watches. */
+  #pump() {
+    if (this.#messenger.state === "closed") return this.#refuse();
+    if (this.#messenger.state !== "open") return;
+    for (const subscription of this.#wanted.values()) {
+      if (this.#asked >= ASKED_AT_ONCE) return;
+      if (subscription.isWanted) this.#subscribe(subscription);
+    }
+    // A view is ended only while no request is under way: its answer could name that very view.
+    if (this.#asked === 0) this.#sweep();
+  }
+
+  /** @param {Subscription} subscription */
+  #subscribe(subscription) {
+    const payload = { action: "subscribe", data: subscription.request() };
+    subscription.isWanted = false;
+    subscription.isAsked = true;
+    this.#asked += 1;
+    this.#messenger.ask(DOCUMENTS, payload, { lost: "disconnected" }, (error, answer) => {
+      this.#asked -= 1;
+      subscription.isAsked = false;
+      if (error) this.#failed(subscription, error);
+      else if (isObject(answer.payload) && typeof answer.payload.view === "string") {
+        this.#accepted(subscription, answer.payload);
+      } else this.#failed(subscription, new WSFlaskError("internal", "The answer names no view."));
+      this.#pump();
+    });
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {Record<string, any>} answer
+   */
+  #accepted(subscription, answer) {
+    this.#held.add(answer.view);
+    if (subscription.sinks.size === 0) return;
+    const same = this.#byView.get(answer.view);
+    if (same && same !== subscription) {
+      this.#forget(subscription);
+      same.absorb(subscription);
+    }
+    const current = same ?? subscription;
+    this.#byView.set(answer.view, current);
+    current.begin(answer);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {WSFlaskError} error
+   */
+  #failed(subscription, error) {
+    if (INTERRUPTED.has(error.code) || subscription.sinks.size === 0) return;
+    if (PASSING.has(error.code)) {
+      subscription.emit("error", error);
+      this.#clock.setTimeout(
+        () => {
+          subscription.isWanted = !subscription.isAsked;
+          this.#pump();
+        },
+        fullJitter(subscription.failures++, this.#random),
+      );
+    } else {
+      this.#forget(subscription);
+      subscription.fail(error);
+    }
+  }
+
+  /** Nobody waits for rows that do not come. */
+  #refuse() {
+    for (const subscription of this.#wanted.values()) subscription.emit("refused", new WSFlaskError("closed"));
+  }
+
+  #sweep() {
+    for (const view of this.#held) {
+      if (this.#byView.has(view)) continue;
+      this.#held.delete(view);
+      this.#messenger.ask(DOCUMENTS, { action: "unsubscribe", data: { view } }, { lost: "disconnected" }, () => {});
+    }
+  }
+}

@@ -1,0 +1,81 @@
+/** What a page holds of a subscription: live rows, events, and the way to end it. */
+
+import { Emitter } from "./emitter.js";
+import { WSFlaskError } from "./errors.js";
+
+/** @typedef {import("./subscription.js").ViewEvents} ViewEvents */
+
+export class View {
+  /** @type {Emitter<ViewEvents>} */
+  #events = new Emitter(["change", "load", "reset", "state", "error"]);
+  /** @type {import("./subscription.js").Subscription} */
+  #subscription;
+  #release;
+  #isClosed = false;
+  /** @type {(view: View) => void} */
+  #resolve = () => {};
+  /** @type {(reason: unknown) => void} */
+  #reject = () => {};
+
+  /**
+   * @param {import("./subscription.js").Subscription} subscription
+   * @param {(subscription: import("./subscription.js").Subscription, sink: import("./subscription.js").Sink) => void} release
+   */
+  constructor(subscription, release) {
+    this.#subscription = subscription;
+    this.#release = release;
+    /** Resolves with this view when its rows are there; rejects when it is refused or closed before. */
+    this.ready = new Promise((/** @type {(view: View) => void} */ resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.ready.catch(() => {});
+    subscription.sinks.add(this.#sink);
+    if (subscription.isLoaded) queueMicrotask(() => this.#sink("load", this.rows));
+  }
+
+  /** @type {import("./subscription.js").Sink} */
+  #sink = (event, value) => {
+    if (this.#isClosed) return;
+    if (event === "moved") this.#subscription = value;
+    else if (event === "refused") this.#reject(value);
+    else {
+      if (event === "load") this.#resolve(this);
+      this.#events.emit(event, value);
+    }
+  };
+
+  /** The rows by `_id`; a new Map after each load. @returns {ReadonlyMap<any, import("./subscription.js").Row>} */
+  get rows() {
+    return this.#subscription.rows;
+  }
+
+  /** loading, live, stale (the connection is lost; rows as last seen), failed (refused), closed. */
+  get state() {
+    return this.#isClosed ? "closed" : this.#subscription.state;
+  }
+
+  /** Whether hidden fields are shown: what the server granted. */
+  get showHidden() {
+    return this.#subscription.showHidden;
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof ViewEvents} K
+   * @param {K} event
+   * @param {(value: ViewEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /** End it; the last of equal views ends the subscription. */
+  close() {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#release(this.#subscription, this.#sink);
+    this.#reject(new WSFlaskError("closed", "The view was closed."));
+    this.#events.emit("state", "closed");
+  }
+}

@@ -1,0 +1,2 @@
+import { connect } from "../../static/wsflask.js";
+connect();
