@@ -1,0 +1,36 @@
+"""The MongoEngine documents that wsflask keeps, all in collections named `wsflask_*`."""
+
+from .clipboard_state import ClipboardState
+from .ended_session import EndedSession
+from .item import category_of, label_of, notification_item
+from .notification import MESSAGE_MAX_LENGTH, Notification
+from .publication import Publication
+from .reading import (
+    NotificationState,
+    addressed_to,
+    is_read,
+    mark_all_read,
+    mark_read,
+    read_state,
+    unread_count,
+    unread_query,
+)
+
+__all__ = [
+    "MESSAGE_MAX_LENGTH",
+    "ClipboardState",
+    "EndedSession",
+    "Notification",
+    "NotificationState",
+    "Publication",
+    "addressed_to",
+    "category_of",
+    "is_read",
+    "label_of",
+    "mark_all_read",
+    "mark_read",
+    "notification_item",
+    "read_state",
+    "unread_count",
+    "unread_query",
+]

@@ -1,0 +1,153 @@
+"""Who has read which notifications: the query for what is unread, the atomic updates that mark as read."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from bson import ObjectId
+from mongoengine import Document, ListField, LongField, ObjectIdField, StringField
+from pymongo import ReturnDocument, WriteConcern
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from .fields import utc_now
+from .notification import Notification
+
+__all__ = [
+    "COMPACT_BEYOND",
+    "WATERMARK_LAG",
+    "NotificationState",
+    "addressed_to",
+    "is_read",
+    "mark_all_read",
+    "mark_read",
+    "read_state",
+    "unread_count",
+    "unread_query",
+]
+
+#: Seconds that the watermark stays behind the clock. A notification's id holds the second in which it was made; one
+#: that is committed later, or made by a clock that is slow, would count as read if the watermark were already past it.
+WATERMARK_LAG = 60.0
+#: Ids in `read` beyond which they are folded into the watermark where that is possible.
+COMPACT_BEYOND = 100
+
+_Raw = dict[str, Any]
+
+
+class NotificationState(Document):
+    """What one user has read: every notification up to `read_before`, and beyond it those listed in `read`."""
+
+    meta = {"collection": "wsflask_notification_states", "strict": False}
+
+    user = StringField(primary_key=True)
+    read_before = ObjectIdField()
+    read = ListField(ObjectIdField())
+    #: Grows with every change.
+    rev = LongField(default=0)
+
+
+def addressed_to(user_id: str, groups: Iterable[str]) -> _Raw:
+    """Return the query for the notifications that go to this user."""
+    ways: list[_Raw] = [{"everyone": True}, {"users": user_id}]
+    named = sorted(groups)
+    if named:
+        ways.append({"groups": {"$in": named}})
+    return {"$or": ways}
+
+
+def unread_query(user_id: str, groups: Iterable[str], state: _Raw | None) -> _Raw:
+    """Return the query for what the user of this raw NotificationState (None: there is none yet) has not read."""
+    query = addressed_to(user_id, groups)
+    bounds: _Raw = {}
+    if state and state.get("read_before") is not None:
+        bounds["$gt"] = state["read_before"]
+    if state and state.get("read"):
+        bounds["$nin"] = state["read"]
+    if bounds:
+        query["_id"] = bounds
+    return query
+
+
+def is_read(notification_id: ObjectId, state: _Raw | None) -> bool:
+    """Return whether the user of this state has read the notification."""
+    if not state:
+        return False
+    before = state.get("read_before")
+    return (before is not None and notification_id <= before) or notification_id in (state.get("read") or ())
+
+
+def read_state(user_id: str) -> _Raw | None:
+    """Return the user's raw NotificationState, None if there is none yet. May switch."""
+    return _states().find_one({"_id": user_id})
+
+
+def unread_count(user_id: str, groups: Iterable[str] = ()) -> int:
+    """Return how many notifications the user has not read. May switch."""
+    return _notifications().count_documents(unread_query(user_id, groups, read_state(user_id)))
+
+
+def mark_read(user_id: str, groups: Iterable[str], notification_id: ObjectId) -> _Raw | None:
+    """Mark one notification as read; return the new raw state, None if it does not exist or is not for this user.
+
+    May switch.
+    """
+    wanted = {"_id": notification_id, **addressed_to(user_id, groups)}
+    if _notifications().find_one(wanted, {"_id": 1}) is None:
+        return None
+    state = _update(user_id, None, [notification_id])
+    if len(state["read"]) > COMPACT_BEYOND:
+        state = _compact(user_id, groups, state)
+    return state
+
+
+def mark_all_read(user_id: str, groups: Iterable[str]) -> _Raw:
+    """Mark as read all that the user can see now; return the new raw state. May switch."""
+    watermark = _lagging_id()
+    query = unread_query(user_id, groups, read_state(user_id))
+    bounds = query.setdefault("_id", {})
+    bounds["$gt"] = max(bounds.get("$gt", watermark), watermark)
+    newer = [found["_id"] for found in _notifications().find(query, {"_id": 1})]
+    return _update(user_id, watermark, newer)
+
+
+def _compact(user_id: str, groups: Iterable[str], state: _Raw) -> _Raw:
+    query = unread_query(user_id, groups, state)
+    oldest = _notifications().find_one(query, {"_id": 1}, sort=[("_id", 1)])
+    limit = _lagging_id()
+    foldable = [read for read in state["read"] if read <= limit and (oldest is None or read < oldest["_id"])]
+    return _update(user_id, max(foldable), []) if foldable else state
+
+
+def _update(user_id: str, watermark: ObjectId | None, ids: list[ObjectId]) -> _Raw:
+    """Raise the watermark and add ids, in one atomic step that keeps in `read` only what lies beyond the watermark."""
+    raised = {"$max": ["$read_before", watermark]}
+    stages: list[_Raw] = [
+        {"$set": {"read_before": raised, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}},
+        {"$set": {"read": {"$setUnion": [{"$ifNull": ["$read", []]}, {"$literal": ids}]}}},
+        {"$set": {"read": {"$filter": {"input": "$read", "cond": {"$gt": ["$$this", "$read_before"]}}}}},
+    ]
+    states = _states().with_options(write_concern=WriteConcern("majority"))
+    found = None
+    while found is None:
+        try:
+            found = states.find_one_and_update(
+                {"_id": user_id}, stages, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        except DuplicateKeyError:
+            continue  # two first updates of one user: the other has inserted, now this one updates
+    return found
+
+
+def _lagging_id() -> ObjectId:
+    return ObjectId.from_datetime(utc_now() - datetime.timedelta(seconds=WATERMARK_LAG))
+
+
+def _states() -> Collection[_Raw]:
+    return NotificationState._get_collection()  # type: ignore[no-any-return]
+
+
+def _notifications() -> Collection[_Raw]:
+    return Notification._get_collection()  # type: ignore[no-any-return]
