@@ -1,0 +1,49 @@
+"""The process's stream of document changes."""
+
+from __future__ import annotations
+
+import mongoengine
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from ..config import Settings
+from ..errors import ConfigError
+from .base import Change, Feed, Gap, Subscription
+
+__all__ = ["Change", "Feed", "Gap", "Subscription", "create_feed"]
+
+
+def create_feed(settings: Settings) -> Feed:
+    """Return the feed that the setting `WSFLASK_FEED` names; "auto" asks the database what it is. May switch.
+
+    A database that does not answer is taken for a replica set: that feed waits for it.
+
+    Raises:
+        ConfigError: there is no such feed.
+    """
+    kind = settings.feed
+    if kind == "auto":
+        kind = "signals" if _is_standalone(settings) else "mongo"
+    if kind == "mongo":
+        from .mongo import MongoFeed
+
+        return MongoFeed(settings)
+    if kind == "signals":
+        from .signals import SignalFeed
+
+        return SignalFeed(settings)
+    raise ConfigError(f"there is no feed {settings.feed!r}; write 'auto', 'mongo' or 'signals'")
+
+
+def _is_standalone(settings: Settings) -> bool:
+    timeout = int(settings.database_timeout * 1000)
+    if settings.mongodb_uri is not None:
+        client: MongoClient[dict[str, object]] = MongoClient(settings.mongodb_uri, serverSelectionTimeoutMS=timeout)
+    else:
+        client = mongoengine.get_connection()._duplicate(serverSelectionTimeoutMS=timeout, maxPoolSize=1)
+    with client:
+        try:
+            hello = client.admin.command("hello")
+        except PyMongoError:
+            return False
+    return "setName" not in hello and hello.get("msg") != "isdbgrid"
