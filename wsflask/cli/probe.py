@@ -1,0 +1,76 @@
+"""What `wsflask doctor` wants to know of an application: asked inside the application's own process."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from werkzeug.utils import import_string
+
+from ..tasks import is_patched
+from .databases import reason
+
+__all__ = ["describe", "describe_client", "describe_database"]
+
+
+def describe(target: str) -> dict[str, Any]:
+    """Import the application `target` and return what can be said of it."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        app = import_string(target)
+    key = app.config.get("SECRET_KEY") or b""
+    server = app.extensions.get("wsflask")
+    return {
+        "is_patched": is_patched(),
+        "late_patch": any("onkey-patching" in str(warning.message) for warning in caught),
+        "key_length": len(key),
+        "key_digest": hashlib.sha256(key if isinstance(key, bytes) else str(key).encode()).hexdigest(),
+        "has_login": hasattr(app, "login_manager"),
+        "has_wsflask": server is not None,
+        "max_connections": getattr(getattr(server, "settings", None), "max_connections", None),
+        "feed": getattr(getattr(server, "settings", None), "feed", "auto"),
+    }
+
+
+def describe_database(target: str) -> dict[str, Any]:
+    """Import the application `target` and return what can be said of its MongoEngine connection."""
+    from mongoengine.connection import ConnectionFailure, get_connection
+
+    app = import_string(target)
+    server = app.extensions.get("wsflask")
+    uri = getattr(getattr(server, "settings", None), "mongodb_uri", None)
+    try:
+        client: MongoClient[Any] = MongoClient(uri) if uri else get_connection()
+    except (ConnectionFailure, PyMongoError) as error:
+        return {"error": reason(error)}
+    return describe_client(client)
+
+
+def describe_client(client: MongoClient[Any]) -> dict[str, Any]:
+    """Return what can be said of the server behind a client; `error` when it does not answer."""
+    try:
+        hello = client.admin.command("hello")
+        found = {
+            "address": ", ".join(hello.get("hosts") or [f"{host}:{port}" for host, port in client.nodes]),
+            "replica_set": hello.get("setName"),
+            "is_sharded": hello.get("msg") == "isdbgrid",
+            "has_primary": bool(client.primary) or bool(hello.get("isWritablePrimary")),
+            "version": client.server_info()["version"],
+            "write_concern": dict(client.write_concern.document),
+        }
+    except PyMongoError as error:
+        return {"error": reason(error)}
+    if not found["write_concern"] and found["replica_set"]:
+        found["write_concern"] = _default_write_concern(client)
+    return found
+
+
+def _default_write_concern(client: MongoClient[Any]) -> dict[str, Any]:
+    try:
+        default = client.admin.command("getDefaultRWConcern").get("defaultWriteConcern", {})
+    except PyMongoError:  # an account without the right to ask
+        return {}
+    return {key: default[key] for key in ("w", "j") if key in default}
