@@ -1,0 +1,219 @@
+"""A scope: conditions on fields that all hold, with the same truth in memory as in MongoDB's `find`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from operator import ge, gt, le, lt
+from typing import Any, Final
+
+from bson import Binary
+
+from ..encoding import to_json_value
+from ..errors import Refusal
+from .compare import BSON_TYPES, NULL, Normal, has_order, key_text, normal
+from .fields import FilterField
+
+__all__ = ["EVERYTHING", "OPERATORS", "Condition", "Scope", "parse_scope"]
+
+_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_MONGO = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
+
+#: The operators a condition may have.
+OPERATORS: Final = ("==", "!=", "<", "<=", ">", ">=", "in")
+
+
+class Condition:
+    """One field, one operator, one value.
+
+    Two values compare only within one kind: a number is never less than a string, true is never 1, and null is
+    less than nothing. A missing field is null. A list matches when one of its items does (for `!=`: when none is
+    equal, and one is of the value's kind).
+
+    Args:
+        field: the field's name in the database.
+        op: one of OPERATORS.
+        value: a BSON scalar; for `in` a sequence of them.
+        name: the field's name on the wire.
+    """
+
+    __slots__ = ("_targets", "field", "key", "name", "op", "value")
+
+    def __init__(self, field: str, op: str, value: Any, *, name: str | None = None) -> None:
+        self.field = field
+        self.name = name if name is not None else field
+        if op == "in":
+            by_key = {key_text(normal(item)): item for item in value}
+            value = tuple(by_key[key] for key in sorted(by_key))
+            if len(value) == 1:
+                op, value = "==", value[0]
+        self.op = op
+        self.value = value
+        #: The values in their normal form, as an index over equality wants them.
+        self._targets = frozenset(normal(item) for item in (value if op == "in" else (value,)))
+        #: A text that is equal for equal conditions, in every process.
+        self.key = f"{field} {op} {' '.join(sorted(map(key_text, self._targets)))}"
+
+    def __repr__(self) -> str:
+        return f"Condition({self.field!r}, {self.op!r}, {self.value!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Condition) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def equals(self) -> frozenset[Normal] | None:
+        """The normal forms one of which the field must have, or None where the operator asks something else."""
+        return self._targets if self.op in ("==", "in") else None
+
+    def matches(self, document: Mapping[str, Any]) -> bool:
+        """Return whether the raw document meets the condition."""
+        value = document.get(self.field)
+        found = [normal(item) for item in value] if isinstance(value, list) else [normal(value)]
+        targets = self._targets
+        if self.op in ("==", "in"):
+            return any(item in targets for item in found)
+        (target,) = targets
+        kind, limit = target
+        if self.op == "!=":
+            return target not in found and (target == NULL or any(item[0] == kind for item in found))
+        holds = _ORDERINGS[self.op]
+        return any(item[0] == kind and holds(item[1], limit) for item in found)
+
+    def to_query(self) -> dict[str, Any]:
+        """Return the MongoDB query with the same truth; every operator in it is written here."""
+        if self.op in _ORDERINGS:
+            return {self.field: {_MONGO[self.op]: self.value}}
+        values = _as_stored(self.value if self.op == "in" else (self.value,))
+        if self.op != "!=":
+            return {self.field: {"$eq": values[0]} if len(values) == 1 else {"$in": values}}
+        if self.value is None:
+            return {self.field: {"$ne": None}}
+        ((kind, _),) = self._targets
+        return {self.field: {"$nin": values, "$type": BSON_TYPES[kind]}}
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the condition as a client writes it."""
+        value = list(self.value) if self.op == "in" else self.value
+        return {"fn": self.name, "op": self.op, "val": to_json_value(value)}
+
+
+def _as_stored(values: Iterable[Any]) -> list[Any]:
+    """Return the values with each UUID in both of its binary forms, whichever the database was written with."""
+    stored: list[Any] = []
+    for value in values:
+        if isinstance(value, uuid.UUID):
+            stored += [Binary(value.bytes, subtype) for subtype in (4, 3)]
+        else:
+            stored.append(value)
+    return stored
+
+
+class Scope:
+    """Conditions that all hold; without any, everything. Sorted and without repetition, so equal scopes are equal."""
+
+    __slots__ = ("conditions", "key")
+
+    def __init__(self, conditions: Iterable[Condition] = ()) -> None:
+        by_key = {condition.key: condition for condition in conditions}
+        self.conditions = tuple(by_key[key] for key in sorted(by_key))
+        #: A text that is equal for equal scopes, in every process.
+        self.key = " & ".join(sorted(by_key))
+
+    def __repr__(self) -> str:
+        return f"Scope({list(self.conditions)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scope) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __and__(self, other: Scope) -> Scope:
+        return Scope(self.conditions + other.conditions)
+
+    def matches(self, document: Mapping[str, Any]) -> bool:
+        """Return whether the raw document, as MongoDB stores it, meets every condition."""
+        return all(condition.matches(document) for condition in self.conditions)
+
+    def to_query(self) -> dict[str, Any]:
+        """Return the MongoDB query with the same truth."""
+        if not self.conditions:
+            return {}
+        return {"$and": [condition.to_query() for condition in self.conditions]}
+
+    def to_wire(self) -> list[dict[str, Any]]:
+        """Return the scope as a client writes it."""
+        return [condition.to_wire() for condition in self.conditions]
+
+
+#: The scope without conditions.
+EVERYTHING: Final = Scope()
+
+
+def parse_scope(
+    data: Any,
+    allowed_fields: Mapping[str, FilterField],
+    *,
+    max_conditions: int = 20,
+    max_values: int = 1000,
+) -> Scope:
+    """Return the scope that a client wrote as `[{"fn": field, "op": operator, "val": value}, …]`.
+
+    None and an empty list are the scope without conditions. Nothing of `data` becomes a field path or an operator:
+    both are looked up.
+
+    Args:
+        allowed_fields: name on the wire to field; no other field may be asked for.
+        max_conditions: conditions in the list.
+        max_values: values in the list of an `in`.
+
+    Raises:
+        Refusal: bad_data (shape, operator, a value the field cannot be compared with), forbidden (a field that is
+            not among the allowed ones), too_big (more than the limits).
+    """
+    if data is None:
+        return EVERYTHING
+    if not isinstance(data, list | tuple):
+        raise Refusal("bad_data", "a scope is a list")
+    if len(data) > max_conditions:
+        raise Refusal("too_big", "conditions of a scope")
+    asked = [_checked_shape(item, max_values) for item in data]
+    unseen = [name for name, _, _ in asked if name not in allowed_fields]
+    if unseen:
+        raise Refusal("forbidden", "a field of a scope")
+    return Scope(_condition(allowed_fields[name], op, value) for name, op, value in asked)
+
+
+def _checked_shape(item: Any, max_values: int) -> tuple[str, str, Any]:
+    if not isinstance(item, Mapping) or item.keys() != {"fn", "op", "val"}:
+        raise Refusal("bad_data", "a condition has fn, op and val")
+    name, op, value = item["fn"], item["op"], item["val"]
+    if not isinstance(name, str) or not isinstance(op, str) or op not in OPERATORS:
+        raise Refusal("bad_data", "fn or op of a condition")
+    if op == "in":
+        if not isinstance(value, list | tuple):
+            raise Refusal("bad_data", "in wants a list")
+        if len(value) > max_values:
+            raise Refusal("too_big", "values of in")
+    return name, op, value
+
+
+def _condition(field: FilterField, op: str, value: Any) -> Condition:
+    if op == "in":
+        return Condition(field.path, op, [_value(field, item) for item in value], name=field.name)
+    converted = _value(field, value)
+    if op in _ORDERINGS and not (field.is_ordered and has_order(normal(converted)[0])):
+        raise Refusal("bad_data", "a value without an order")
+    return Condition(field.path, op, converted, name=field.name)
+
+
+def _value(field: FilterField, value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return field.convert(value)
+    except (ValueError, TypeError, ArithmeticError):
+        raise Refusal("bad_data", "a value that the field cannot be compared with") from None
