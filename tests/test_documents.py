@@ -242,3 +242,13 @@ def test_what_is_kept_for_a_while_expires(database: Database) -> None:
     assert all(any(index.get("expireAfterSeconds") == 0 for index in each.values()) for each in indexes)
     assert publication.expires_dt - publication.created_dt >= datetime.timedelta(hours=1)
     assert ended.expires_dt - ended.ended_dt >= datetime.timedelta(days=366)
+
+
+def test_an_ended_session_is_known_by_its_id(database: Database) -> None:
+    EndedSession.end("abc", "ada", days=2)
+    EndedSession.end("abc", "ada", days=2)
+
+    assert EndedSession.is_ended("abc")
+    assert not EndedSession.is_ended("def")
+    assert EndedSession.ended_among({"abc", "def"}) == {"abc"}
+    assert EndedSession.ended_among(()) == set()

@@ -1,0 +1,420 @@
+"""The change stream: other writers, outages, losses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import mongoengine
+import pytest
+from mongoengine import Document, StringField
+from pymongo.errors import OperationFailure
+
+from tests import harness
+from tests.harness import PATIENCE, Database, wait_until
+from wsflask.config import Settings
+from wsflask.embedded import EmbeddedMongo
+from wsflask.embedded.children import free_port
+from wsflask.errors import ConfigError
+from wsflask.feed import Change, Gap, Subscription
+from wsflask.feed.mongo import MongoFeed
+from wsflask.feed.progress import Progress
+
+
+class Gate(Document):
+    meta = {"collection": "feed_gates", "strict": False}
+
+    name = StringField()
+
+
+class Lounge(Document):
+    meta = {"collection": "feed_lounges", "strict": False}
+
+    name = StringField()
+
+
+class Annex(Document):
+    meta = {"collection": "feed_gates", "db_alias": "annex", "strict": False}
+
+    name = StringField()
+
+
+@pytest.fixture
+def feed(database: Database) -> Iterator[MongoFeed]:
+    feed = MongoFeed(Settings())
+    feed.start()
+    yield feed
+    feed.stop()
+
+
+def next_item(subscription: Subscription, timeout: float = PATIENCE) -> Change | Gap:
+    item = subscription.take(timeout)
+    assert item is not None, "nothing came"
+    return item
+
+
+def next_change(subscription: Subscription) -> Change:
+    item = next_item(subscription)
+    assert isinstance(item, Change)
+    return item
+
+
+def next_gap(subscription: Subscription) -> Gap:
+    while not isinstance(item := next_item(subscription, 3 * PATIENCE), Gap):
+        pass
+    return item
+
+
+def test_writes_past_the_documents_are_seen(feed: MongoFeed, database: Database) -> None:
+    gates = database["feed_gates"]
+    with feed.watch(Gate) as subscription:
+        gates.insert_many([{"_id": 1, "name": "A"}, {"_id": 2, "name": "B"}])
+        gates.update_many({}, {"$set": {"name": "C"}})
+        gates.replace_one({"_id": 1}, {"name": "D"})
+        gates.delete_one({"_id": 2})
+        changes = [next_change(subscription) for _ in range(5)]
+        rest = subscription.take(0.6)
+
+    ops = [(change.op, change.id) for change in [*changes, rest] if isinstance(change, Change)]
+    assert [op for op in ops if op[1] == 1] == [("I", 1), ("U", 1), ("U", 1)]
+    assert next(op for op in ops if op[1] == 2) == ("I", 2)
+    assert [op for op in ops if op[1] == 2][-1] == ("D", 2)
+
+
+def test_a_delete_brings_the_last_state_where_the_database_keeps_it(feed: MongoFeed, database: Database) -> None:
+    database.client[database.name].create_collection("feed_gates", changeStreamPreAndPostImages={"enabled": True})
+    with feed.watch(Gate) as subscription:
+        database["feed_gates"].insert_one({"_id": 1, "name": "A"})
+        database["feed_gates"].delete_one({"_id": 1})
+        changes = [next_change(subscription), next_change(subscription)]
+
+    assert [change.document for change in changes] == [{"_id": 1, "name": "A"}] * 2
+
+
+def test_dropping_or_renaming_a_collection_is_a_gap_for_those_who_watch_it(
+    feed: MongoFeed, database: Database
+) -> None:
+    database["feed_gates"].insert_one({"_id": 1})
+    database["feed_lounges"].insert_one({"_id": 1})
+    database["others"].insert_one({"_id": 9})
+    with feed.watch(Gate) as gates, feed.watch(Lounge) as lounges:
+        database["feed_gates"].drop()
+        first = next_gap(gates)
+        database["others"].rename("feed_gates")
+        second = next_gap(gates)
+        database["feed_lounges"].insert_one({"_id": 2})
+        while next_change(lounges).id != 2:
+            pass
+
+    assert ["drop" in first.reason, "rename" in second.reason] == [True, True]
+    assert lounges.statistics()["gaps"] == 0
+
+
+def test_dropping_the_database_is_a_gap_and_the_feed_goes_on(feed: MongoFeed, database: Database) -> None:
+    with feed.watch(Gate) as gates, feed.watch(Lounge) as lounges:
+        database["feed_gates"].insert_one({"_id": 1})
+        next_change(gates)
+
+        database.client.drop_database(database.name)
+        found = [next_item(gates), next_item(lounges)]
+        wait_until(lambda: feed.is_live and feed._progress.token)
+        database["feed_gates"].insert_one({"_id": 2})
+        while not isinstance(change := next_item(gates), Change):
+            pass
+
+    assert all(isinstance(item, Gap) for item in found)
+    assert change.id == 2
+
+
+def test_several_databases_share_one_stream(feed: MongoFeed, database: Database) -> None:
+    other = f"{database.name}_annex"
+    uri = database.uri.replace(database.name, other)
+    mongoengine.connect(alias="annex", host=uri, uuidRepresentation="standard", tz_aware=True)
+    try:
+        with feed.watch(Gate) as gates:
+            database["feed_gates"].insert_one({"_id": 1})
+            next_change(gates)
+            with feed.watch(Annex) as annex:
+                database.client[other]["feed_gates"].insert_one({"_id": 2})
+                database["feed_gates"].insert_one({"_id": 3})
+                changes = next_change(annex), next_change(gates)
+    finally:
+        mongoengine.disconnect(alias="annex")
+        database.client.drop_database(other)
+
+    assert [change.id for change in changes] == [2, 3]
+
+
+def test_a_class_of_another_server_is_refused(feed: MongoFeed, database: Database) -> None:
+    mongoengine.connect("annex", alias="annex", host="mongodb://127.0.0.1:9/annex", uuidRepresentation="standard")
+    try:
+        with pytest.raises(ConfigError, match="another server"):
+            feed.watch(Annex)
+    finally:
+        mongoengine.disconnect(alias="annex")
+
+
+def test_the_position_moves_on_a_quiet_stream(feed: MongoFeed, database: Database) -> None:
+    with feed.watch(Gate):
+        before = feed.position
+        database["others"].insert_one({"_id": 1})
+
+        assert wait_until(lambda: feed.position > before)
+
+
+def test_every_change_arrives_once_however_often_collections_join(feed: MongoFeed, database: Database) -> None:
+    """The stream is opened again for each of them, while others write."""
+    classes = [type(f"Room{n}", (Document,), {"meta": {"collection": f"rooms{n}"}}) for n in range(6)]
+    stop, written = threading.Event(), []
+
+    def write() -> None:
+        while not stop.is_set():
+            written.append(database["feed_gates"].insert_one({}).inserted_id)
+
+    with feed.watch(Gate) as gates:
+        writer = threading.Thread(target=write)
+        writer.start()
+        rooms: list[Subscription] = []
+        for number, document_class in enumerate(classes):
+            rooms.append(feed.watch(document_class))
+            for each in range(20):
+                database[f"rooms{number}"].insert_one({"_id": each})
+        arrived = [[next_change(room).id for _ in range(20)] for room in rooms]
+        stop.set()
+        writer.join()
+        seen = [next_change(gates).id for _ in written]
+        for room in rooms:
+            assert room.take(0) is None
+            room.close()
+
+    assert arrived == [list(range(20))] * 6
+    assert seen == written
+
+
+@pytest.mark.parametrize("code", [136, 260, 280, 286, 10334, 50811])
+def test_a_lost_position_is_a_gap_for_everybody(
+    feed: MongoFeed, database: Database, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fail(event: object) -> None:
+        monkeypatch.undo()
+        raise OperationFailure("gone", code)
+
+    with feed.watch(Gate) as gates, feed.watch(Lounge) as lounges:
+        monkeypatch.setattr(feed, "_hand_on", fail)
+        database["feed_gates"].insert_one({"_id": 1})
+        gaps = [next_gap(gates), next_gap(lounges)]
+        database["feed_gates"].insert_one({"_id": 2})
+        change = next_change(gates)
+
+    assert change.id == 2
+    assert change.seq > gaps[0].seq == gaps[1].seq
+
+
+def test_a_change_too_large_for_an_event_is_a_gap(feed: MongoFeed, database: Database) -> None:
+    database.client[database.name].create_collection("feed_gates", changeStreamPreAndPostImages={"enabled": True})
+    with feed.watch(Gate) as gates:
+        database["feed_gates"].insert_one({"_id": 1, "name": "x" * 9_000_000})
+        database["feed_gates"].update_one({"_id": 1}, {"$set": {"n": 1}})
+        gap = next_gap(gates)
+        database["feed_gates"].insert_one({"_id": 2})
+        change = next_change(gates)
+
+    assert "too large" in gap.reason
+    assert change.id == 2
+
+
+def test_a_fault_of_our_own_is_a_gap_and_not_the_end(
+    feed: MongoFeed, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(event: object) -> None:
+        monkeypatch.undo()
+        raise ValueError("a bug")
+
+    with feed.watch(Gate) as gates:
+        monkeypatch.setattr(feed, "_hand_on", fail)
+        database["feed_gates"].insert_one({"_id": 1})
+        next_gap(gates)
+        database["feed_gates"].insert_one({"_id": 2})
+        change = next_change(gates)
+
+    assert change.id == 2
+    assert "a bug" in caplog.text
+
+
+def test_it_works_with_real_threads(database: Database) -> None:
+    script = textwrap.dedent(
+        """
+        import sys, threading, mongoengine
+        from mongoengine import Document, StringField
+        from wsflask.config import Settings
+        from wsflask.feed import create_feed
+
+        class Gate(Document):
+            name = StringField()
+
+        mongoengine.connect(host=sys.argv[1], uuidRepresentation="standard")
+        feed = create_feed(Settings())
+        subscription = feed.watch(Gate)
+        feed.start()
+        writer = threading.Thread(target=lambda: [Gate(name=str(n)).save() for n in range(20)])
+        writer.start()
+        print([subscription.take(10).document["name"] for _ in range(20)] == [str(n) for n in range(20)])
+        writer.join()
+        feed.stop()
+        print(list(subscription), feed.is_live)
+        mongoengine.disconnect_all()
+        """
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, database.uri],
+        capture_output=True, text=True, timeout=60, cwd=harness.ROOT, check=False,
+    )  # fmt: skip
+
+    assert (done.stdout.split("\n")[:2], done.stderr) == (["True", "[] False"], "")
+
+
+def test_a_feed_started_before_a_fork_starts_anew_in_the_child(database: Database) -> None:
+    script = textwrap.dedent(
+        """
+        import os, sys, warnings, mongoengine
+        from mongoengine import Document, StringField
+        from wsflask.config import Settings
+        from wsflask.feed import Gap, create_feed
+
+        warnings.simplefilter("ignore")
+
+        class Gate(Document):
+            name = StringField()
+
+        mongoengine.connect(host=sys.argv[1], uuidRepresentation="standard")
+        feed = create_feed(Settings(feed="mongo"))
+        feed.start()
+        subscription = feed.watch(Gate)
+        child = os.fork()
+        if not child:
+            mongoengine.disconnect_all()
+            mongoengine.connect(host=sys.argv[1], uuidRepresentation="standard")
+            feed.start()
+            gap = subscription.take(10)
+            Gate(name="child").save()
+            change = subscription.take(10)
+            os._exit(0 if isinstance(gap, Gap) and change.document["name"] == "child" else 1)
+        print(os.waitpid(child, 0)[1])
+        feed.stop()
+        """
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, database.uri],
+        capture_output=True, text=True, timeout=60, cwd=harness.ROOT, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == "0\n", done.stderr
+
+
+@pytest.fixture
+def own_mongo() -> Iterator[EmbeddedMongo]:
+    folder = Path(tempfile.mkdtemp(prefix="wsflask-tests-", dir=harness.fast_folder()))
+    server = EmbeddedMongo(folder, port=free_port(), mongod=os.environ.get("WSFLASK_MONGOD"))
+    try:
+        server.start()
+    except ConfigError as error:
+        harness.missing(f"mongod: {error}")
+    yield server
+    server.stop(timeout=0)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_killed_database_is_followed_again_without_loss(own_mongo: EmbeddedMongo) -> None:
+    mongoengine.disconnect_all()
+    client = mongoengine.connect(host=own_mongo.uri_of("kill"), uuidRepresentation="standard")
+    gates = client["kill"]["feed_gates"]
+    feed = MongoFeed(Settings())
+    feed.start()
+    try:
+        with feed.watch(Gate) as subscription:
+            gates.insert_one({"_id": 1})
+            next_change(subscription)
+
+            assert own_mongo.pid is not None
+            os.kill(own_mongo.pid, signal.SIGKILL)
+            wait_until(lambda: not feed.is_live)
+            own_mongo.stop(timeout=0)
+            own_mongo.start()
+            gates.insert_one({"_id": 2})
+            change = next_item(subscription, 3 * PATIENCE)
+
+            assert isinstance(change, Change)
+            assert change.id == 2
+            assert wait_until(lambda: feed.is_live)
+    finally:
+        feed.stop()
+        mongoengine.disconnect_all()
+
+
+def test_a_feed_that_starts_before_its_database_tells_of_a_gap(own_mongo: EmbeddedMongo) -> None:
+    uri = own_mongo.uri_of("late")
+    own_mongo.stop()
+    feed = MongoFeed(Settings(mongodb_uri=uri))
+    mongoengine.disconnect_all()
+    client = mongoengine.connect(host=uri, uuidRepresentation="standard")
+    feed.start()
+    try:
+        with feed.watch(Gate) as subscription:
+            assert feed.position == ""
+            own_mongo.start()
+            next_gap(subscription)
+            client["late"]["feed_gates"].insert_one({"_id": 1})
+            change = next_change(subscription)
+    finally:
+        feed.stop()
+        mongoengine.disconnect_all()
+
+    assert change.id == 1
+
+
+def test_progress_starts_a_new_collection_where_the_stream_was_when_it_was_asked_for() -> None:
+    old, new = ("db", "old"), ("db", "new")
+    progress = Progress()
+    progress.want(frozenset({old}))
+    progress.reopen()
+    progress.advance({"_data": "10"})
+
+    progress.want(frozenset({new}))
+    progress.advance({"_data": "20"})
+    wanted = progress.reopen()
+
+    assert wanted == {old, new}
+    assert progress.token == {"_data": "10"}
+    assert progress.position == "20"
+    assert [progress.is_told(seq, [old]) for seq in ("15", "20", "21")] == [True, True, False]
+    assert not progress.is_told("15", [new])
+
+
+def test_progress_joins_several_collections_before_the_first_has_caught_up() -> None:
+    a, b, c = ("db", "a"), ("db", "b"), ("db", "c")
+    progress = Progress()
+    progress.want(frozenset({a}))
+    progress.reopen()
+    progress.advance({"_data": "10"})
+    progress.want(frozenset({b}))
+    progress.advance({"_data": "20"})
+    progress.reopen()
+    progress.advance({"_data": "12"})
+
+    progress.want(frozenset({c}))
+    progress.advance({"_data": "14"})
+    progress.reopen()
+
+    assert progress.token == {"_data": "12"}
+    assert [progress.is_told("13", [each]) for each in (a, b, c)] == [True, True, False]
+    assert [progress.is_told("15", [each]) for each in (a, b, c)] == [True, False, False]
