@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -22,12 +23,14 @@ from .processes import children_of, is_running
 class WebServer:
     """A web server that runs as a child process."""
 
-    def __init__(self, command: Sequence[str], port: int, env: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, env: Mapping[str, str] | None, cwd: Path = ROOT
+    ) -> None:
         self.port = port
         self.base_url = f"http://127.0.0.1:{port}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the server
         everything = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
-        self.process = start_child(command, env=everything, cwd=ROOT, output=self._log)
+        self.process = start_child(command, env=everything, cwd=cwd, output=self._log)
 
     @property
     def ws_url(self) -> str:
@@ -69,6 +72,10 @@ class WebServer:
                 os.kill(pid, signal.SIGKILL)
         return status
 
+    def close(self) -> None:
+        """Forget the log."""
+        self._log.close()
+
 
 class Servers:
     """The web servers that one test has started."""
@@ -103,9 +110,11 @@ class Servers:
         patch = "from gevent import monkey; monkey.patch_all()" if patched else ""
         return self._script(target, env, patch, _WERKZEUG)
 
-    def start(self, command: Sequence[str], *, port: int, env: Mapping[str, str] | None = None) -> WebServer:
+    def start(
+        self, command: Sequence[str], *, port: int, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+    ) -> WebServer:
         """Start any command that serves HTTP on `port`, and return when it answers."""
-        server = WebServer(command, port, env)
+        server = WebServer(command, port, env, cwd)
         self._running.append(server)
         server.await_answers()
         return server
@@ -126,6 +135,7 @@ class Servers:
             server.stop()
             if error is not None:
                 sys.stderr.write(f"--- log of {server.base_url}\n{server.log()}\n")
+            server.close()
 
 
 _PYWSGI = "from gevent.pywsgi import WSGIServer\nWSGIServer(('127.0.0.1', PORT), app).serve_forever()"

@@ -53,14 +53,14 @@ def check_file_limit() -> Finding:
 def check_app(target: str) -> Iterator[Finding]:
     """Import the application as two workers do, and check what it is."""
     try:
-        worker = call_in_worker(probe.__name__, "describe", target)
-        other = call_in_worker(probe.__name__, "describe", target, is_patched=False)
+        worker = call_in_worker(target, probe.__name__, "describe").value
+        plain = call_in_worker(target, probe.__name__, "describe", is_patched=False)
     except ConfigError as error:
         yield Finding("fail", "application", f"{target} cannot be imported: {error}")
         return
     yield _registered(target, worker)
-    yield _patched(worker, other)
-    yield _secret_key(worker, other)
+    yield _patched(worker, plain.value, is_late=bool(plain.late_patches))
+    yield _secret_key(worker, plain.value)
 
 
 def _registered(target: str, worker: dict[str, Any]) -> Finding:
@@ -72,13 +72,13 @@ def _registered(target: str, worker: dict[str, Any]) -> Finding:
     return Finding("ok", "application", f"{target} has a WebSocketServer and Flask-Login")
 
 
-def _patched(worker: dict[str, Any], other: dict[str, Any]) -> Finding:
+def _patched(worker: dict[str, Any], plain: dict[str, Any], *, is_late: bool) -> Finding:
     advice = "make `from gevent import monkey; monkey.patch_all()` the first line of the module"
     if not worker["is_patched"]:
         return Finding("fail", "gevent", f"the application undoes the patch; {advice}")
-    if other["late_patch"]:
+    if is_late:
         return Finding("warn", "gevent", f"the module patches after other imports; {advice}")
-    if not other["is_patched"]:
+    if not plain["is_patched"]:
         return Finding("ok", "gevent", f"patched by gunicorn's worker; before you use --preload, {advice}")
     return Finding("ok", "gevent", "patched by the application itself")
 
@@ -108,7 +108,7 @@ def check_database(target: str | None, uri: str | None) -> Iterator[Finding]:
 def _described(target: str | None, uri: str | None) -> dict[str, Any]:
     try:
         if target is not None:
-            found: dict[str, Any] = call_in_worker(probe.__name__, "describe_database", target)
+            found: dict[str, Any] = call_in_worker(target, probe.__name__, "describe_database").value
             return found
         if uri is None:
             return {"error": "none is known; name an application, or set WSFLASK_MONGODB_URI"}

@@ -34,7 +34,7 @@ def doctor(target: str | None, mongodb_uri: str | None) -> None:
     for finding in _findings(check_target(target) if target else None, mongodb_uri):
         failed = failed or finding.level == "fail"
         level = click.style(f"{finding.level:4}", fg=_COLORS[finding.level])
-        click.echo(f"{level}  {finding.subject:13} {redacted(finding.text)}")
+        click.echo(f"{level}  {finding.subject:15} {redacted(finding.text)}")
     if failed:
         raise click.exceptions.Exit(1)
 

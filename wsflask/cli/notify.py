@@ -41,7 +41,7 @@ def notify(text: str, to: tuple[str, ...], category: str | None, target: str | N
     """
     recipients = _recipients(to)
     if target:
-        call_in_worker(__name__, save_in_app.__name__, check_target(target), text, category, recipients)
+        call_in_worker(check_target(target), __name__, save_in_app.__name__, text, category, recipients)
     else:
         uri = find_uri(mongodb_uri, os.environ)
         if uri is None:
