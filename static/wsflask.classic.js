@@ -28,7 +28,7 @@ function address({ url, path, port }, page, script = SCRIPT) {
   if (port !== undefined) found.port = String(port);
   found.protocol = found.protocol.replace(/^http/, "ws");
   found.hash = "";
-  if (!/^wss?:$/.test(found.protocol)) throw new TypeError(`${found.href} is no websocket address; give connect({ url })`);
+  if (!/^wss?:$/.test(found.protocol)) throw new TypeError(`no websocket address: ${found.href}`);
   return found.href;
 }
 
@@ -135,12 +135,12 @@ const ERROR_CODES = Object.freeze(
 /** Codes that this client adds, and what each means. */
 const LOCAL_ERRORS = Object.freeze(
   /** @type {const} */ ({
-    unknown: "The connection was lost before the answer: it may or may not have been done.",
-    disconnected: "The connection was lost before the answer.",
-    timeout: "There was no answer in time.",
-    queue_full: "Too many requests wait for the connection; this was the oldest.",
-    closed: "The connection is closed and does not come back by itself.",
-    bad_protocol: "The server did not accept the subprotocol.",
+    unknown: "Connection lost before the answer: it may have been done.",
+    disconnected: "Connection lost before the answer.",
+    timeout: "No answer in time.",
+    queue_full: "Too many requests wait.",
+    closed: "The connection is closed.",
+    bad_protocol: "The server does not speak wsflask.v1.",
   }),
 );
 
@@ -1087,7 +1087,7 @@ function watchPage({ window, document }, wake) {
 const CONNECTING_MS = 10_000;
 /** A connection that was open this long was healthy: the next wait starts small again. */
 const HEALTHY_MS = 5_000;
-/** An answer to a ping of this client has to come within this time. */
+/** After one and a half heartbeats without a word the client asks, and waits this long for a sign of life. */
 const PROBE_MS = 5_000;
 
 /** @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} State */
@@ -1211,7 +1211,7 @@ class Connection {
     if (this.#state !== "connecting") return;
     const welcome = readWelcome(payload);
     this.#openedAt = this.#options.clock.now();
-    this.#silenceMs = welcome.heartbeatMs * 1.5 + 5000;
+    this.#silenceMs = welcome.heartbeatMs * 1.5;
     this.#deadline = this.#openedAt + this.#silenceMs;
     this.#listen();
     this.#enter("open", { welcome });
@@ -1219,15 +1219,15 @@ class Connection {
 
   /** Wait for the deadline, which every message moves on. */
   #listen() {
-    this.#arm(this.#deadline - this.#options.clock.now(), () => {
-      const lateMs = this.#options.clock.now() - this.#deadline;
-      if (lateMs < 0) this.#listen();
-      // A timer this late was itself asleep, and so may be what the server said meanwhile: ask before giving up.
-      else if (lateMs > PROBE_MS && !this.#isProbing) this.#probe();
-      else this.#drop("silence");
+    const { clock } = this.#options;
+    this.#arm(this.#deadline - clock.now(), () => {
+      if (clock.now() < this.#deadline) this.#listen();
+      else if (this.#isProbing) this.#drop("silence");
+      else this.#probe();
     });
   }
 
+  /** Ask for a sign of life: a server that hears from us may have had no cause to speak, and timers may have slept. */
   #probe() {
     this.#isProbing = true;
     this.#deadline = this.#options.clock.now() + PROBE_MS;
@@ -1461,7 +1461,7 @@ class Messenger {
     while (this.#waiting.length > 0) {
       const entry = this.#waiting[0];
       if (new TextEncoder().encode(entry.text).length > this.#messageBytes) {
-        this.#settle(entry, new WSFlaskError("too_big", `A message may have ${this.#messageBytes} bytes.`));
+        this.#settle(entry, new WSFlaskError("too_big", `more than ${this.#messageBytes} bytes`));
         continue;
       }
       const delayMs = this.#pace?.take() ?? 0;

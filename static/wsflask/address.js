@@ -21,6 +21,6 @@ export function address({ url, path, port }, page, script = SCRIPT) {
   if (port !== undefined) found.port = String(port);
   found.protocol = found.protocol.replace(/^http/, "ws");
   found.hash = "";
-  if (!/^wss?:$/.test(found.protocol)) throw new TypeError(`${found.href} is no websocket address; give connect({ url })`);
+  if (!/^wss?:$/.test(found.protocol)) throw new TypeError(`no websocket address: ${found.href}`);
   return found.href;
 }

@@ -10,7 +10,7 @@ import { CLOSE_CODES, RESERVED, SUBPROTOCOL, isFinal } from "./protocol.js";
 export const CONNECTING_MS = 10_000;
 /** A connection that was open this long was healthy: the next wait starts small again. */
 export const HEALTHY_MS = 5_000;
-/** An answer to a ping of this client has to come within this time. */
+/** After one and a half heartbeats without a word the client asks, and waits this long for a sign of life. */
 export const PROBE_MS = 5_000;
 
 /** @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} State */
@@ -134,7 +134,7 @@ export class Connection {
     if (this.#state !== "connecting") return;
     const welcome = readWelcome(payload);
     this.#openedAt = this.#options.clock.now();
-    this.#silenceMs = welcome.heartbeatMs * 1.5 + 5000;
+    this.#silenceMs = welcome.heartbeatMs * 1.5;
     this.#deadline = this.#openedAt + this.#silenceMs;
     this.#listen();
     this.#enter("open", { welcome });
@@ -142,15 +142,15 @@ export class Connection {
 
   /** Wait for the deadline, which every message moves on. */
   #listen() {
-    this.#arm(this.#deadline - this.#options.clock.now(), () => {
-      const lateMs = this.#options.clock.now() - this.#deadline;
-      if (lateMs < 0) this.#listen();
-      // A timer this late was itself asleep, and so may be what the server said meanwhile: ask before giving up.
-      else if (lateMs > PROBE_MS && !this.#isProbing) this.#probe();
-      else this.#drop("silence");
+    const { clock } = this.#options;
+    this.#arm(this.#deadline - clock.now(), () => {
+      if (clock.now() < this.#deadline) this.#listen();
+      else if (this.#isProbing) this.#drop("silence");
+      else this.#probe();
     });
   }
 
+  /** Ask for a sign of life: a server that hears from us may have had no cause to speak, and timers may have slept. */
   #probe() {
     this.#isProbing = true;
     this.#deadline = this.#options.clock.now() + PROBE_MS;

@@ -150,7 +150,7 @@ export class Messenger {
     while (this.#waiting.length > 0) {
       const entry = this.#waiting[0];
       if (new TextEncoder().encode(entry.text).length > this.#messageBytes) {
-        this.#settle(entry, new WSFlaskError("too_big", `A message may have ${this.#messageBytes} bytes.`));
+        this.#settle(entry, new WSFlaskError("too_big", `more than ${this.#messageBytes} bytes`));
         continue;
       }
       const delayMs = this.#pace?.take() ?? 0;

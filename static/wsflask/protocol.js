@@ -38,12 +38,12 @@ export const ERROR_CODES = Object.freeze(
 /** Codes that this client adds, and what each means. */
 export const LOCAL_ERRORS = Object.freeze(
   /** @type {const} */ ({
-    unknown: "The connection was lost before the answer: it may or may not have been done.",
-    disconnected: "The connection was lost before the answer.",
-    timeout: "There was no answer in time.",
-    queue_full: "Too many requests wait for the connection; this was the oldest.",
-    closed: "The connection is closed and does not come back by itself.",
-    bad_protocol: "The server did not accept the subprotocol.",
+    unknown: "Connection lost before the answer: it may have been done.",
+    disconnected: "Connection lost before the answer.",
+    timeout: "No answer in time.",
+    queue_full: "Too many requests wait.",
+    closed: "The connection is closed.",
+    bad_protocol: "The server does not speak wsflask.v1.",
   }),
 );
 

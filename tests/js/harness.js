@@ -158,16 +158,19 @@ export function collect(source, event) {
   return values;
 }
 
-/** What a promise became: its value, or the code of its error; undefined while it is open. */
+/** A promise that may reject before the test looks at it. */
+export function held(promise) {
+  promise.catch(() => {});
+  return promise;
+}
+
+/** What a promise became: its result, or the code of its error; undefined while it is open. */
 export async function outcome(promise) {
-  const pending = Symbol();
+  let found;
+  promise.then(
+    (result) => (found = { result }),
+    (error) => (found = { code: error.code ?? error }),
+  );
   await new Promise(setImmediate);
-  const value = await Promise.race([
-    promise.then(
-      (result) => ({ result }),
-      (error) => ({ code: error.code ?? error }),
-    ),
-    Promise.resolve(pending),
-  ]);
-  return value === pending ? undefined : value;
+  return found;
 }

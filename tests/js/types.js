@@ -1,2 +1,111 @@
-import { connect } from "../../static/wsflask.js";
-connect();
+/** Wrong calls that tsc has to refuse, and right ones that it has to take; never run. */
+
+import { CLOSE_CODES, Client, ERROR_CODES, WSFlaskError, connect } from "../../static/wsflask.js";
+
+/** @type {Client} */
+const ws = connect({ url: "/wsflask/ws", port: 8101, start: false });
+
+// --- options
+
+// @ts-expect-error: an option that does not exist
+connect({ adress: "/ws" });
+// @ts-expect-error: the clock has no setTimeout
+connect({ clock: { now: () => 0 } });
+// @ts-expect-error: random is a function
+connect({ random: 0.5 });
+
+// --- the client
+
+/** @type {"idle" | "connecting" | "open" | "waiting" | "closed"} */
+const state = ws.state;
+// @ts-expect-error: the state is told, not set
+ws.state = state;
+/** @type {() => void} */
+const stop = ws.on("open", ({ limits, heartbeatMs }) => limits.burst + heartbeatMs);
+stop();
+ws.on("closed", ({ code }) => code === CLOSE_CODES.SESSION_ENDED);
+ws.on("error", (error) => error.code === "rate_limited");
+ws.on("state", ({ state, previous, retryMs = 0 }) => [state, previous, retryMs]);
+// @ts-expect-error: no such event
+ws.on("opened", () => {});
+// @ts-expect-error: no such event detail
+ws.on("closed", ({ reson }) => reson);
+// @ts-expect-error: a listener is missing
+ws.on("open");
+// @ts-expect-error: no such close code
+CLOSE_CODES.SESSION_OVER;
+// @ts-expect-error: the codes are fixed
+ERROR_CODES.push("other");
+// @ts-expect-error: private
+ws.messenger;
+
+// --- notifications
+
+/** @type {number} */
+const unread = ws.notifications.unread;
+// @ts-expect-error: the count is the server's
+ws.notifications.unread = unread + 1;
+ws.notifications.on("change", ({ unread, last }) => `${unread} ${last?.label}`);
+// @ts-expect-error: there may be no last
+ws.notifications.on("change", ({ last }) => last.label);
+ws.notifications.on("arrival", ({ label, is_read }) => `${label} ${is_read}`);
+/** @type {Promise<number>} */
+const marked = ws.notifications.markRead("585a");
+// @ts-expect-error: an id is a string
+ws.notifications.markRead(1);
+void ws.notifications.list({ before: null, limit: 10, unreadOnly: true }).then(({ notifications, next }) => [
+  notifications[0].id,
+  next,
+]);
+// @ts-expect-error: the option is called unreadOnly
+ws.notifications.list({ unread_only: true });
+
+// --- clipboard
+
+ws.clipboard.on("change", (entries) => entries.map(({ id, label }) => `${id} ${label}`));
+for (const entry of ws.clipboard.entries) {
+  // @ts-expect-error: only a reference has a model
+  entry.model;
+  if (entry.kind === "reference") entry.missing && entry.model;
+}
+void ws.clipboard.load("Flight", ["a"]);
+// @ts-expect-error: ids are a list
+ws.clipboard.load("Flight", "a");
+// @ts-expect-error: an entry's id is a number
+ws.clipboard.remove("1");
+// @ts-expect-error: flush takes nothing
+ws.clipboard.flush("all");
+
+// --- documents
+
+const view = ws.documents("Flight", {
+  scope: [{ fn: "origin", op: "==", val: "JFK" }],
+  catalog: { flight: null, airline: { name: null }, aircraft: false },
+  showHidden: true,
+});
+view.on("change", ({ op, id, row, previous }) => [op, id, row?.gate, previous?.gate]);
+view.on("load", (rows) => rows.size);
+view.on("error", (error) => error instanceof WSFlaskError);
+void view.ready.then(({ rows }) => rows.get("a")?.gate);
+// @ts-expect-error: rows are the server's
+view.rows.set("a", {});
+// @ts-expect-error: no such operator
+ws.documents("Flight", { scope: [{ fn: "origin", op: "=~", val: "J.*" }] });
+// @ts-expect-error: a catalog has null, booleans and catalogs
+ws.documents("Flight", { catalog: { gate: "yes" } });
+// @ts-expect-error: a class is named
+ws.documents();
+// @ts-expect-error: there may be no row
+view.on("change", ({ row }) => row.gate);
+
+// --- channels
+
+const channel = ws.channel("weather");
+channel.on("message", (payload) => payload);
+void channel.request({ city: "NYC" }, { timeoutMs: 2000 });
+// @ts-expect-error: the unit is part of the name
+channel.request({}, { timeout: 2 });
+// @ts-expect-error: send answers nothing
+channel.send({}).then(() => {});
+
+export { marked };
