@@ -73,28 +73,42 @@ class FrameReader:
         max_message_bytes: a message beyond it, in fragments or not, fails with 1009 before it is held.
     """
 
-    __slots__ = ("_buffer", "_decoder", "_failed", "_fragments", "_limit", "_opcode", "_size")
+    __slots__ = ("_buffer", "_decoder", "_failed", "_fragments", "_limit", "_needed", "_opcode", "_size")
 
     def __init__(self, max_message_bytes: int) -> None:
         self._limit = max_message_bytes
-        self._buffer = b""
+        self._buffer: bytearray | None = None
+        self._needed = 0
         self._opcode = 0
         self._size = 0
         self._fragments: list[str | bytes] | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._failed = False
 
+    @property
+    def is_midway(self) -> bool:
+        """Whether a message has begun, and its end is yet to come."""
+        return not self._failed and (self._buffer is not None or self._fragments is not None)
+
     def feed(self, data: bytes) -> list[Event]:
         """Return what the bytes complete; after a CLOSE or FAIL event further bytes are ignored."""
-        events: list[Event] = []
         if self._failed:
-            return events
-        buffer = self._buffer + data if self._buffer else data
+            return []
+        if self._buffer is not None:
+            self._buffer += data
+            if len(self._buffer) < self._needed:  # Not joined and looked at again for every byte of a slow peer.
+                return []
+            data, self._buffer = bytes(self._buffer), None
+        return self._take(data)
+
+    def _take(self, buffer: bytes) -> list[Event]:
+        events: list[Event] = []
         position = 0
         try:
             while True:
                 end, event = self._parse(buffer, position)
                 if end < 0:
+                    self._needed = -end
                     break
                 position = end
                 if event is not None:
@@ -105,14 +119,15 @@ class FrameReader:
         except _Broken as broken:
             self._failed = True
             events.append(Event(FAIL, broken.reason, broken.code))
-        self._buffer = b"" if self._failed else buffer[position:]
+        if not self._failed and position < len(buffer):
+            self._buffer = bytearray(buffer[position:])
         return events
 
     def _parse(self, buffer: bytes, start: int) -> tuple[int, Event | None]:
-        """Return the end of the frame at `start` and its event; an end below 0 asks for more bytes."""
+        """Return the end of the frame at `start` and its event; an end of -n asks for n bytes from `start` on."""
         available = len(buffer) - start
         if available < 2:
-            return -1, None
+            return -2, None
         first, second = buffer[start], buffer[start + 1]
         opcode = first & 0x0F
         self._check_header(first, second, opcode)
@@ -120,19 +135,19 @@ class FrameReader:
         head = start + 2
         if length == 126:
             if available < 4:
-                return -1, None
+                return -4, None
             (length,) = _UINT16.unpack_from(buffer, head)
             head += 2
         elif length == 127:
             if available < 10:
-                return -1, None
+                return -10, None
             (length,) = _UINT64.unpack_from(buffer, head)
             head += 8
         if opcode in _DATA and self._size + length > self._limit:
             raise _Broken(CloseCode.TOO_BIG, "message too big")
         end = head + 4 + length
         if end > len(buffer):
-            return -1, None
+            return start - end, None
         payload = _unmask(buffer[head + 4 : end], buffer[head : head + 4])
         if opcode in _CONTROL:
             return end, _control(opcode, payload)
