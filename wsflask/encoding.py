@@ -44,10 +44,14 @@ def to_json_value(value: Any) -> Any:
     if kind is float:
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key if type(key) is str else str(key): to_json_value(item) for key, item in value.items()}
+        return {key if type(key) is str else _key(key): to_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_json_value(item) for item in value]
     return _special(value)
+
+
+def _key(key: Any) -> str:
+    return str(key.value if isinstance(key, enum.Enum) else key)
 
 
 def _special(value: Any) -> Any:

@@ -144,7 +144,7 @@ def _strict_json(text: str, limits: Limits) -> Any:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Refusal("bad_json") from None
-    if len(text) > limits.string:
+    if len(text) * 4 > limits.string:  # A character takes up to four bytes.
         _check_strings(value, limits.string)
     return value
 
