@@ -98,12 +98,18 @@ class Settings:
     subscriptions_per_connection: int = 100
     #: Conditions in one scope.
     scope_max_conditions: int = 20
+    #: Values in the list of an `in`; as many as a view has keys in memory for them.
+    scope_max_values: int = 1000
     #: Rows a view may hold; a larger one is refused, to be scoped more narrowly.
     view_max_rows: int = 10_000
     #: Messages a view keeps for those who come back.
     view_history: int = 1000
+    #: Bytes of such messages; the limit that is reached first counts.
+    view_history_bytes: int = 1024 * 1024
     #: Seconds a view that nobody watches is kept for those who come back.
     view_linger: float = 60.0
+    #: Views that nobody watches, in one process; the longest unwatched goes first, for each holds the ids of its rows.
+    views_lingering: int = 200
     #: Seconds a published message is kept in the database for workers to pick up.
     publication_seconds: float = 3600.0
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mongoengine import Document, DynamicDocument
+from mongoengine import Document, DynamicDocument, DynamicEmbeddedDocument
 from mongoengine.base import TopLevelDocumentMetaclass, get_document
 
 from ..errors import ConfigError
@@ -22,17 +22,20 @@ class FieldNames:
 
     def __init__(self, document_class: Any) -> None:
         self._class_name = document_class.__name__
-        self._is_dynamic = issubclass(document_class, DynamicDocument)
+        self._is_dynamic = issubclass(document_class, DynamicDocument | DynamicEmbeddedDocument)
         self._fields = dict(document_class._fields)
         for name in document_class._subclasses:
             if name != document_class._class_name:
                 for field_name, field in get_document(name)._fields.items():
                     self._fields.setdefault(field_name, field)
-        #: The attribute of the primary key.
-        self.key_attribute: str = document_class._meta["id_field"]
+        #: The attribute of the primary key; "" in an embedded document.
+        self.key_attribute: str = document_class._meta.get("id_field") or ""
 
     def __contains__(self, name: object) -> bool:
         return name in self._fields or (self._is_dynamic and _is_plain(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
 
     def field(self, name: str) -> Any:
         """Return the MongoEngine field of that name, or None where the class declares none (dynamic documents)."""

@@ -1,0 +1,199 @@
+"""Which views a change can touch, found without asking each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any
+
+from ..access.compare import NULL, Normal, normal
+from ..access.scope import Condition, Scope
+from ..feed.base import Change
+from .keys import row_key
+from .references import References
+from .view import Emission, View
+
+__all__ = ["ViewIndex"]
+
+
+class ViewIndex:
+    """The views of this process.
+
+    A view with an equality (or `in`) in its scope or its right is found by the value that a changed document has; a
+    view that has the document as a row, by the document's key; the others of the collection are asked each.
+    """
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, View] = {}
+        self._collections: dict[str, _Collection] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[View]:
+        return iter(tuple(self._by_key.values()))
+
+    def get(self, key: str) -> View | None:
+        """Return the view of that query key."""
+        return self._by_key.get(key)
+
+    def add(self, view: View) -> None:
+        """Take the view in."""
+        self._by_key[view.key] = view
+        self._collections.setdefault(view.collection, _Collection()).add(view)
+
+    def remove(self, view: View) -> None:
+        """Let the view go."""
+        if self._by_key.pop(view.key, None) is not None:
+            collection = self._collections[view.collection]
+            collection.remove(view)
+            if not collection.views:
+                del self._collections[view.collection]
+
+    def candidates(self, change: Change) -> list[View]:
+        """Return the views that the change may touch: all that it does touch, and perhaps some more."""
+        collection = self._collections.get(change.collection)
+        return collection.candidates(change) if collection is not None else []
+
+    def apply(self, view: View, change: Change, references: References) -> Emission | None:
+        """Have the view take the change in, and note whether it has the row now."""
+        key = row_key(change.id)
+        had = key in view
+        emission = view.apply(change, references)
+        if had != (key in view):
+            collection = self._collections[view.collection]
+            if had:
+                collection.left(view, key)
+            else:
+                collection.joined(view, key)
+        return emission
+
+    def begin_load(self, view: View) -> None:
+        """Have the view hear of every change of its collection, until `finish_load` or `abandon_load`."""
+        view.begin_load()
+        self._collections[view.collection].loading[view] = None
+
+    def finish_load(self, view: View, rows: dict[Hashable, bytes], position: str) -> list[bytes]:
+        """Have the view take over what its query found; return its rows."""
+        collection = self._collections[view.collection]
+        collection.loading.pop(view, None)
+        before = set(view.members())
+        found = view.finish_load(rows, position)
+        for key in view.members():
+            if key not in before:
+                collection.joined(view, key)
+        for key in before:
+            if key not in view:
+                collection.left(view, key)
+        return found
+
+    def abandon_load(self, view: View) -> None:
+        """Have the view forget a load that failed."""
+        view.abandon_load()
+        collection = self._collections.get(view.collection)
+        if collection is not None:
+            collection.loading.pop(view, None)
+
+    def lose(self, view: View) -> None:
+        """Have the view forget its rows."""
+        collection = self._collections[view.collection]
+        collection.loading.pop(view, None)
+        for key in view.members():
+            collection.left(view, key)
+        view.lose()
+
+
+class _Collection:
+    """The views of one collection. Dicts without values keep the order in which views came."""
+
+    def __init__(self) -> None:
+        self.views: dict[View, None] = {}
+        self.loading: dict[View, None] = {}
+        self._by_value: dict[str, dict[Normal, dict[View, None]]] = {}
+        self._unindexed: dict[View, None] = {}
+        #: A view that has the row, or a tuple of those: mostly it is one, and then costs no tuple.
+        self._holders: dict[Hashable, View | tuple[View, ...]] = {}
+
+    def add(self, view: View) -> None:
+        self.views[view] = None
+        indexed = _indexable(view)
+        if indexed is None:
+            self._unindexed[view] = None
+            return
+        field, values = indexed
+        by_value = self._by_value.setdefault(field, {})
+        for value in values:
+            by_value.setdefault(value, {})[view] = None
+
+    def remove(self, view: View) -> None:
+        del self.views[view]
+        self.loading.pop(view, None)
+        for key in view.members():
+            self.left(view, key)
+        indexed = _indexable(view)
+        if indexed is None:
+            self._unindexed.pop(view, None)
+            return
+        field, values = indexed
+        by_value = self._by_value[field]
+        for value in values:
+            views = by_value[value]
+            del views[view]
+            if not views:
+                del by_value[value]
+        if not by_value:
+            del self._by_value[field]
+
+    def joined(self, view: View, key: Hashable) -> None:
+        held = self._holders.get(key)
+        if held is None:
+            self._holders[key] = view
+        else:
+            self._holders[key] = (*held, view) if isinstance(held, tuple) else (held, view)
+
+    def left(self, view: View, key: Hashable) -> None:
+        held = self._holders.get(key)
+        if held is view:
+            del self._holders[key]
+        elif isinstance(held, tuple):
+            kept = tuple(other for other in held if other is not view)
+            self._holders[key] = kept if len(kept) > 1 else kept[0]
+
+    def candidates(self, change: Change) -> list[View]:
+        found: dict[View, None] = dict.fromkeys(self._held(row_key(change.id)))
+        found.update(self.loading)
+        if change.op != "D" and change.document is not None:
+            found.update(self._unindexed)
+            for field, by_value in self._by_value.items():
+                for value in _values(change.document, field):
+                    views = by_value.get(value)
+                    if views is not None:
+                        found.update(views)
+        return list(found)
+
+    def _held(self, key: Hashable) -> Iterable[View]:
+        held = self._holders.get(key)
+        if held is None:
+            return ()
+        return held if isinstance(held, tuple) else (held,)
+
+
+def _values(document: Mapping[str, Any], field: str) -> Iterable[Normal]:
+    value = document.get(field)
+    if isinstance(value, list):
+        return {normal(item) for item in value}
+    return (normal(value) if value is not None else NULL,)
+
+
+def _indexable(view: View) -> tuple[str, frozenset[Normal]] | None:
+    """Return the equality that tells most views apart: one with few values, and not the class's own."""
+    query = view.query
+    scopes: list[Scope] = [query.scope]
+    if len(query.access.alternatives) == 1:
+        scopes += query.access.alternatives
+    found: list[Condition] = [
+        condition for scope in scopes for condition in scope.conditions if condition.equals is not None
+    ]
+    if not found:
+        return None
+    best = min(found, key=lambda condition: (condition.field == "_cls", len(condition.equals or ()), condition.key))
+    return best.field, best.equals or frozenset()
