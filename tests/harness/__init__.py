@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .basics import MS, PATIENCE, ROOT, Database, fast_folder, missing, require_program, wait_until
 from .logins import login
-from .processes import Leftovers, children_of, is_running
+from .processes import Leftovers, children_of, descendants_of, is_running
 from .servers import Servers, WebServer
 from .sockets import Sockets, WebSocketClient
 
@@ -19,6 +19,7 @@ __all__ = [
     "WebServer",
     "WebSocketClient",
     "children_of",
+    "descendants_of",
     "fast_folder",
     "is_running",
     "login",

@@ -48,6 +48,12 @@ def children_of(pid: int) -> list[int]:
     return [child for child, (parent, state) in _processes().items() if parent == pid and state != "Z"]
 
 
+def descendants_of(pid: int) -> list[int]:
+    """Return the process ids of the children of a process, and of theirs."""
+    children = children_of(pid)
+    return children + [below for child in children for below in descendants_of(child)]
+
+
 def is_running(pid: int) -> bool:
     """Return whether a process exists and has not ended."""
     return _processes().get(pid, (0, "Z"))[1] != "Z"

@@ -125,14 +125,19 @@ class Servers:
         text = f"{patch}\nfrom {module} import {name or 'app'} as app\n{body.replace('PORT', str(port))}"
         return self.start([sys.executable, "-c", text], port=port, env=env)
 
+    def stop(self) -> None:
+        """End them all, the latest first."""
+        for server in reversed(self._running):
+            server.stop()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for server in reversed(self._running):
-            server.stop()
+        self.stop()
+        for server in self._running:
             if error is not None:
                 sys.stderr.write(f"--- log of {server.base_url}\n{server.log()}\n")
             server.close()
