@@ -242,7 +242,7 @@ class Channel {
 /** The user's clipboard: the same entries in every tab and on every device. */
 
 
-/** A command is repeated, after lost connections, up to this long after it was given. */
+/** A command is given up this long after it was given. */
 const COMMAND_MS = 30_000;
 
 /**
@@ -278,9 +278,8 @@ class Clipboard {
   #messenger;
   /** @type {Entry[]} */
   #entries = [];
-  /** @type {string | number | undefined} */
-  #seq;
-  /** Whether the server, having just connected, may say what it likes. */
+  #seq = "";
+  /** Whether nothing was heard on this connection: then its position need not be a later one. */
   #isFresh = true;
   /** Names this page's commands, so that one sent twice is applied once. */
   #page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
@@ -311,8 +310,8 @@ class Clipboard {
   }
 
   /**
-   * Add an entry with raw data. Each command resolves with the clipboard that it made; it is repeated when the
-   * connection was lost, applied once, and rejects "timeout" when no answer came within 30 seconds.
+   * Add an entry with raw data. Each command resolves with the clipboard that it made. It is repeated after a lost
+   * connection and after "unavailable", is applied once, and is given up after 30 seconds.
    * @param {unknown} data anything JSON can hold
    * @returns {Promise<Entry[]>}
    */
@@ -357,7 +356,7 @@ class Clipboard {
     return new Promise((resolve, reject) => {
       this.#messenger.ask(CLIPBOARD, payload, { timeoutMs: COMMAND_MS, lost: "resend" }, (error, answer) => {
         if (error) return reject(error);
-        if (answer.seq !== undefined) this.#receive(answer.payload, answer.seq);
+        if (answer.seq) this.#receive(answer.payload, answer.seq);
         resolve(answer.payload);
       });
     });
@@ -366,28 +365,17 @@ class Clipboard {
   /**
    * Take a state, unless a later one was seen on this connection.
    * @param {any} entries
-   * @param {string | number | undefined} seq
+   * @param {string} [seq]
    */
-  #receive(entries, seq) {
+  #receive(entries, seq = "") {
     if (!Array.isArray(entries)) return;
-    const isKnown = seq !== undefined && seq === this.#seq;
-    const isLate = !this.#isFresh && seq !== undefined && this.#seq !== undefined && !isLater(seq, this.#seq);
+    const isOld = this.#isFresh ? seq === this.#seq : seq <= this.#seq;
     this.#isFresh = false;
-    if (isKnown || isLate) return;
+    if (seq && isOld) return;
     this.#seq = seq;
     this.#entries = entries;
     this.#events.emit("change", entries);
   }
-}
-
-/**
- * @param {string | number} seq
- * @param {string | number} other
- */
-function isLater(seq, other) {
-  const [a, b] = [String(seq), String(other)];
-  const areNumbers = /^\d+$/.test(a + b);
-  return areNumbers && a.length !== b.length ? a.length > b.length : a > b;
 }
 
 // --- wsflask/clock.js
@@ -436,7 +424,7 @@ function fullJitter(attempt, random) {
  * @property {string} channel
  * @property {any} payload
  * @property {string} [id] the request this answers
- * @property {string | number} [seq] position, where the channel has one
+ * @property {string} [seq] position, where the channel has one
  */
 
 /**
@@ -524,10 +512,10 @@ function positive(value, byDefault) {
 class WSFlaskError extends Error {
   /**
    * @param {import("./protocol.js").ErrorCode | (string & {})} code
-   * @param {string} [message] default: the sentence of a code of this client, else the code
+   * @param {string} [message] default: the sentence of a code of this client
    */
-  constructor(code, message) {
-    super(message ?? (Object.hasOwn(LOCAL_ERRORS, code) ? LOCAL_ERRORS[/** @type {"closed"} */ (code)] : code));
+  constructor(code, message = LOCAL_ERRORS[/** @type {"closed"} */ (code)]) {
+    super(message);
     this.name = "WSFlaskError";
     /** One of `ERROR_CODES` (the server refused), or a key of `LOCAL_ERRORS` (no answer came). */
     this.code = code;
@@ -538,11 +526,8 @@ class WSFlaskError extends Error {
    * @param {any} payload
    */
   static from(payload) {
-    const { code, message } = payload ?? {};
-    return new WSFlaskError(
-      typeof code === "string" ? code : "internal",
-      typeof message === "string" ? message : undefined,
-    );
+    const { code = "internal", message = code } = payload ?? {};
+    return new WSFlaskError(String(code), String(message));
   }
 }
 
@@ -1009,41 +994,6 @@ class Documents {
   }
 }
 
-// --- wsflask/pace.js
-
-/** Keeps the client below the rate at which the server would cut it off. */
-
-class Pace {
-  /** @type {import("./clock.js").Clock} */
-  #clock;
-  #perMs;
-  #most;
-  #left;
-  #at;
-
-  /**
-   * Stays under the limits by a margin: what the network delays arrives together.
-   * @param {import("./clock.js").Clock} clock
-   * @param {import("./envelope.js").Limits} limits
-   */
-  constructor(clock, { messagesPerSecond, burst }) {
-    this.#clock = clock;
-    this.#perMs = (messagesPerSecond * 0.9) / 1000;
-    this.#most = this.#left = Math.max(1, burst / 2);
-    this.#at = clock.now();
-  }
-
-  /** Take leave to send one message: 0, or else the milliseconds after which to ask again. */
-  take() {
-    const now = this.#clock.now();
-    this.#left = Math.min(this.#most, this.#left + (now - this.#at) * this.#perMs);
-    this.#at = now;
-    if (this.#left < 1) return Math.ceil((1 - this.#left) / this.#perMs);
-    this.#left -= 1;
-    return 0;
-  }
-}
-
 // --- wsflask/page.js
 
 /** Moments at which a lost connection is worth an attempt at once. */
@@ -1053,12 +1003,6 @@ class Pace {
  * @property {EventTarget} [window]
  * @property {EventTarget & { visibilityState?: string }} [document]
  */
-
-/** @returns {Page} the page around this script; empty outside browsers */
-function currentPage() {
-  const { window, document } = /** @type {{ window?: EventTarget, document?: Document }} */ (globalThis);
-  return { window, document };
-}
 
 /**
  * Call `wake` when the network is back and when the page becomes visible; the returned function stops that.
@@ -1312,6 +1256,129 @@ class Connection {
   }
 }
 
+// --- wsflask/pace.js
+
+/** Keeps the client below the rate at which the server would cut it off. */
+
+class Pace {
+  /** @type {import("./clock.js").Clock} */
+  #clock;
+  #perMs;
+  #most;
+  #left;
+  #at;
+
+  /**
+   * Stays under the limits by a margin: what the network delays arrives together.
+   * @param {import("./clock.js").Clock} clock
+   * @param {import("./envelope.js").Limits} limits
+   */
+  constructor(clock, { messagesPerSecond, burst }) {
+    this.#clock = clock;
+    this.#perMs = (messagesPerSecond * 0.9) / 1000;
+    this.#most = this.#left = Math.max(1, burst / 2);
+    this.#at = clock.now();
+  }
+
+  /** Take leave to send one message: 0, or else the milliseconds after which to ask again. */
+  take() {
+    const now = this.#clock.now();
+    this.#left = Math.min(this.#most, this.#left + (now - this.#at) * this.#perMs);
+    this.#at = now;
+    if (this.#left < 1) return Math.ceil((1 - this.#left) / this.#perMs);
+    this.#left -= 1;
+    return 0;
+  }
+}
+
+// --- wsflask/outbox.js
+
+/** Messages on their way out: they wait for the connection, keep their order and the server's rate. */
+
+
+/** Messages that may wait; beyond it the oldest is refused. */
+const OUTBOX_LENGTH = 100;
+
+/**
+ * @typedef {object} Outgoing
+ * @property {string} text
+ * @property {(error: WSFlaskError) => void} refuse called when it will not be sent
+ */
+
+/** @template {Outgoing} Item */
+class Outbox {
+  #clock;
+  #send;
+  /** @type {Item[]} */
+  #items = [];
+  /** None while there is no connection. @type {Pace | null} */
+  #pace = null;
+  /** @type {any} */
+  #timer = null;
+  #messageBytes = 0;
+
+  /**
+   * @param {import("./clock.js").Clock} clock
+   * @param {(item: Item) => void} send
+   */
+  constructor(clock, send) {
+    this.#clock = clock;
+    this.#send = send;
+  }
+
+  /** @param {import("./envelope.js").Limits} limits of the connection that is open now */
+  open(limits) {
+    this.#pace = new Pace(this.#clock, limits);
+    this.#messageBytes = limits.messageBytes;
+    this.#flush();
+  }
+
+  /**
+   * The connection is lost: what follows waits for the next.
+   * @param {Item[]} again what was sent and has to be sent again, before all that waits
+   */
+  pause(again) {
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = this.#pace = null;
+    this.#items.unshift(...again);
+  }
+
+  /** @param {Item} item */
+  add(item) {
+    this.#items.push(item);
+    this.#flush();
+    if (this.#items.length > OUTBOX_LENGTH) this.#items.shift()?.refuse(new WSFlaskError("queue_full"));
+  }
+
+  /** @param {Item} item */
+  remove(item) {
+    this.#items = this.#items.filter((other) => other !== item);
+  }
+
+  /** Take out all that waits. */
+  clear() {
+    return this.#items.splice(0);
+  }
+
+  #flush() {
+    while (this.#pace && this.#timer === null && this.#items.length > 0) {
+      const item = this.#items[0];
+      const isTooBig = new TextEncoder().encode(item.text).length > this.#messageBytes;
+      const delayMs = isTooBig ? 0 : this.#pace.take();
+      if (delayMs > 0) {
+        this.#timer = this.#clock.setTimeout(() => {
+          this.#timer = null;
+          this.#flush();
+        }, delayMs);
+      } else {
+        this.#items.shift();
+        if (isTooBig) item.refuse(new WSFlaskError("too_big", `more than ${this.#messageBytes} bytes`));
+        else this.#send(item);
+      }
+    }
+  }
+}
+
 // --- wsflask/messenger.js
 
 /** Requests and their answers, over a connection that comes and goes. */
@@ -1319,14 +1386,12 @@ class Connection {
 
 /** A request waits this long for its answer, the wait for a connection included. */
 const REQUEST_MS = 10_000;
-/** Messages that wait for the connection or for the rate limit; beyond it the oldest is refused. */
-const QUEUE_LENGTH = 100;
 
 /**
  * @typedef {object} AskOptions
  * @property {number} [timeoutMs] default 10,000
  * @property {"unknown" | "disconnected" | "resend"} [lost] what becomes of it when the connection is lost after
- *   it was sent: the code it fails with (default "unknown"), or it is sent again
+ *   it was sent: the code it fails with (default "unknown"), or it is sent again, as it is after "unavailable"
  */
 
 /** @typedef {import("./envelope.js").Envelope} Envelope */
@@ -1337,15 +1402,19 @@ const QUEUE_LENGTH = 100;
  * @property {string} text
  * @property {"unknown" | "disconnected" | "resend"} lost
  * @property {boolean} wasSent
+ * @property {number} failures answers "unavailable" so far
  * @property {any} timer
  * @property {(error: WSFlaskError | null, answer?: any) => void} done called once, at once
+ * @property {(error: WSFlaskError) => void} refuse
  */
 
 class Messenger {
   #clock;
+  #random;
+  #fault;
   #connection;
-  /** @type {Entry[]} */
-  #waiting = [];
+  /** @type {Outbox<Entry>} */
+  #outbox;
   /** @type {Map<string, Entry>} */
   #sent = new Map();
   /** @type {Map<string, Set<(message: Envelope) => void>>} */
@@ -1353,12 +1422,6 @@ class Messenger {
   /** @type {((change: import("./connection.js").StateChange) => void)[]} */
   #watchers = [];
   #lastId = 0;
-  /** @type {Pace | null} */
-  #pace = null;
-  /** @type {any} */
-  #paceTimer = null;
-  #messageBytes = Infinity;
-  #fault;
 
   /**
    * @param {import("./connection.js").ConnectionOptions} options
@@ -1366,7 +1429,9 @@ class Messenger {
    */
   constructor(options, fault) {
     this.#clock = options.clock;
+    this.#random = options.random;
     this.#fault = fault;
+    this.#outbox = new Outbox(options.clock, (entry) => this.#transmit(entry));
     this.#connection = new Connection(options, {
       state: (change) => this.#changed(change),
       message: (message) => this.#receive(message),
@@ -1444,41 +1509,22 @@ class Messenger {
    */
   #queue(channel, payload, { id, timeoutMs, lost = "unknown", done }) {
     const text = JSON.stringify({ channel, payload: payload ?? null, id });
-    /** @type {Entry} */
-    const entry = { id, text, lost, done, wasSent: false, timer: undefined };
     if (this.state === "closed") return done(new WSFlaskError("closed"));
+    const refuse = (/** @type {WSFlaskError} */ error) => this.#settle(entry, error);
+    /** @type {Entry} */
+    const entry = { id, text, lost, done, refuse, wasSent: false, failures: 0, timer: undefined };
     if (timeoutMs !== undefined) {
-      entry.timer = this.#clock.setTimeout(() => this.#settle(entry, new WSFlaskError("timeout")), timeoutMs);
+      const late = () => refuse(new WSFlaskError(entry.failures ? "unavailable" : "timeout"));
+      entry.timer = this.#clock.setTimeout(late, timeoutMs);
     }
-    this.#waiting.push(entry);
-    this.#flush();
-    if (this.#waiting.length > QUEUE_LENGTH) this.#settle(this.#waiting[0], new WSFlaskError("queue_full"));
+    this.#outbox.add(entry);
   }
 
-  /** Send what waits, as far as the connection and the rate limit let it. */
-  #flush() {
-    if (this.state !== "open" || this.#paceTimer !== null) return;
-    while (this.#waiting.length > 0) {
-      const entry = this.#waiting[0];
-      if (new TextEncoder().encode(entry.text).length > this.#messageBytes) {
-        this.#settle(entry, new WSFlaskError("too_big", `more than ${this.#messageBytes} bytes`));
-        continue;
-      }
-      const delayMs = this.#pace?.take() ?? 0;
-      if (delayMs > 0) return this.#flushAfter(delayMs);
-      this.#waiting.shift();
-      this.#connection.send(entry.text);
-      entry.wasSent = true;
-      if (entry.id !== undefined) this.#sent.set(entry.id, entry);
-    }
-  }
-
-  /** @param {number} delayMs */
-  #flushAfter(delayMs) {
-    this.#paceTimer = this.#clock.setTimeout(() => {
-      this.#paceTimer = null;
-      this.#flush();
-    }, delayMs);
+  /** @param {Entry} entry */
+  #transmit(entry) {
+    entry.wasSent = true;
+    if (entry.id !== undefined) this.#sent.set(entry.id, entry);
+    this.#connection.send(entry.text);
   }
 
   /**
@@ -1487,7 +1533,7 @@ class Messenger {
    * @param {Envelope} [answer]
    */
   #settle(entry, error, answer) {
-    this.#waiting = this.#waiting.filter((other) => other !== entry);
+    this.#outbox.remove(entry);
     if (entry.id !== undefined) this.#sent.delete(entry.id);
     this.#clock.clearTimeout(entry.timer);
     entry.done(error, answer);
@@ -1501,7 +1547,7 @@ class Messenger {
         const entry = this.#sent.get(id);
         // An answer after the timeout has nobody left who waits for it.
         if (!entry) return;
-        if (channel === RESERVED.error) this.#settle(entry, WSFlaskError.from(payload));
+        if (channel === RESERVED.error) this.#refused(entry, WSFlaskError.from(payload));
         else this.#settle(entry, null, message);
       } else if (channel === RESERVED.error) this.#fault(WSFlaskError.from(payload));
       else this.#routes.get(channel)?.forEach((receive) => receive(message));
@@ -1510,32 +1556,37 @@ class Messenger {
     }
   }
 
+  /**
+   * @param {Entry} entry
+   * @param {WSFlaskError} error
+   */
+  #refused(entry, error) {
+    const { id = "", lost } = entry;
+    if (lost !== "resend" || error.code !== "unavailable") return this.#settle(entry, error);
+    this.#clock.setTimeout(
+      () => {
+        if (this.#sent.delete(id)) this.#outbox.add(entry);
+      },
+      fullJitter(entry.failures++, this.#random),
+    );
+  }
+
   /** @param {import("./connection.js").StateChange} change */
   #changed(change) {
     const { state, previous, welcome } = change;
     if (previous === "open") this.#disconnected();
-    if (state === "closed") this.#closed();
-    if (welcome) {
-      this.#pace = new Pace(this.#clock, welcome.limits);
-      this.#messageBytes = welcome.limits.messageBytes;
-      this.#flush();
+    if (state === "closed") {
+      for (const { wasSent, refuse } of this.#outbox.clear()) refuse(new WSFlaskError(wasSent ? "unknown" : "closed"));
     }
+    if (welcome) this.#outbox.open(welcome.limits);
     for (const watcher of this.#watchers) watcher(change);
   }
 
   #disconnected() {
-    this.#clock.clearTimeout(this.#paceTimer);
-    this.#paceTimer = null;
     const sent = [...this.#sent.values()];
     this.#sent.clear();
-    this.#waiting.unshift(...sent.filter(({ lost }) => lost === "resend"));
-    for (const entry of sent) if (entry.lost !== "resend") this.#settle(entry, new WSFlaskError(entry.lost));
-  }
-
-  #closed() {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const entry of waiting) this.#settle(entry, new WSFlaskError(entry.wasSent ? "unknown" : "closed"));
+    this.#outbox.pause(sent.filter(({ lost }) => lost === "resend"));
+    for (const { lost, refuse } of sent) if (lost !== "resend") refuse(new WSFlaskError(lost));
   }
 }
 
@@ -1545,7 +1596,7 @@ class Messenger {
 
 
 /** Arrivals remembered so that none is shown twice. */
-const REMEMBERED = 200;
+const REMEMBERED = 100;
 
 /**
  * @typedef {object} Notification
@@ -1585,8 +1636,8 @@ class Notifications {
   #category = "";
   /** @type {Notification | null} */
   #last = null;
-  /** @type {Set<string>} */
-  #seen = new Set();
+  /** @type {string[]} */
+  #seen = [];
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
@@ -1661,18 +1712,13 @@ class Notifications {
     const { unread, category, last } = payload;
     if (Number.isInteger(unread)) this.#unread = unread;
     if (typeof category === "string") this.#category = category;
-    const arrived = isObject(last) && this.#isNew(last.id) ? /** @type {Notification} */ (last) : null;
-    if (arrived) this.#last = arrived;
+    const isArrival = isObject(last) && !this.#seen.includes(last.id);
+    if (isArrival) {
+      this.#seen = [last.id, ...this.#seen.slice(0, REMEMBERED)];
+      this.#last = /** @type {Notification} */ (last);
+    }
     this.#events.emit("change", { unread: this.#unread, category: this.#category, last: this.#last });
-    if (arrived) this.#events.emit("arrival", arrived);
-  }
-
-  /** @param {string} id */
-  #isNew(id) {
-    if (this.#seen.has(id)) return false;
-    this.#seen.add(id);
-    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value ?? "");
-    return true;
+    if (isArrival) this.#events.emit("arrival", /** @type {Notification} */ (last));
   }
 }
 
@@ -1720,17 +1766,19 @@ class Client {
   /** @type {Map<string, Channel>} */
   #channels = new Map();
 
-  /** @param {ConnectOptions} options */
-  constructor({ url, path, port, WebSocket = globalThis.WebSocket, clock = CLOCK, random = Math.random, page } = {}) {
+  /** @param {ConnectOptions} [options] */
+  constructor(options = {}) {
+    const { url, path, port, WebSocket = globalThis.WebSocket, clock = CLOCK, random = Math.random } = options;
+    const { page = /** @type {import("./page.js").Page} */ (globalThis) } = options;
     /** The address of the websocket. @readonly */
     this.url = address({ url, path, port }, globalThis.location);
-    const options = { url: this.url, WebSocket, clock, random, page: page ?? currentPage() };
-    this.#messenger = new Messenger(options, (error) => this.#events.emit("error", error));
+    const parts = { url: this.url, WebSocket, clock, random, page };
+    this.#messenger = new Messenger(parts, (error) => this.#events.emit("error", error));
     /** The user's notifications. @readonly */
     this.notifications = new Notifications(this.#messenger);
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
-    this.#documents = new Documents(this.#messenger, options);
+    this.#documents = new Documents(this.#messenger, parts);
     this.#messenger.watch((change) => this.#changed(change));
   }
 

@@ -8,7 +8,6 @@ import { Documents } from "./documents.js";
 import { Emitter } from "./emitter.js";
 import { Messenger } from "./messenger.js";
 import { Notifications } from "./notifications.js";
-import { currentPage } from "./page.js";
 
 /**
  * @typedef {object} ConnectOptions
@@ -49,17 +48,19 @@ export class Client {
   /** @type {Map<string, Channel>} */
   #channels = new Map();
 
-  /** @param {ConnectOptions} options */
-  constructor({ url, path, port, WebSocket = globalThis.WebSocket, clock = CLOCK, random = Math.random, page } = {}) {
+  /** @param {ConnectOptions} [options] */
+  constructor(options = {}) {
+    const { url, path, port, WebSocket = globalThis.WebSocket, clock = CLOCK, random = Math.random } = options;
+    const { page = /** @type {import("./page.js").Page} */ (globalThis) } = options;
     /** The address of the websocket. @readonly */
     this.url = address({ url, path, port }, globalThis.location);
-    const options = { url: this.url, WebSocket, clock, random, page: page ?? currentPage() };
-    this.#messenger = new Messenger(options, (error) => this.#events.emit("error", error));
+    const parts = { url: this.url, WebSocket, clock, random, page };
+    this.#messenger = new Messenger(parts, (error) => this.#events.emit("error", error));
     /** The user's notifications. @readonly */
     this.notifications = new Notifications(this.#messenger);
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
-    this.#documents = new Documents(this.#messenger, options);
+    this.#documents = new Documents(this.#messenger, parts);
     this.#messenger.watch((change) => this.#changed(change));
   }
 

@@ -3,7 +3,7 @@
 import { Emitter } from "./emitter.js";
 import { CLIPBOARD } from "./protocol.js";
 
-/** A command is repeated, after lost connections, up to this long after it was given. */
+/** A command is given up this long after it was given. */
 export const COMMAND_MS = 30_000;
 
 /**
@@ -39,9 +39,8 @@ export class Clipboard {
   #messenger;
   /** @type {Entry[]} */
   #entries = [];
-  /** @type {string | number | undefined} */
-  #seq;
-  /** Whether the server, having just connected, may say what it likes. */
+  #seq = "";
+  /** Whether nothing was heard on this connection: then its position need not be a later one. */
   #isFresh = true;
   /** Names this page's commands, so that one sent twice is applied once. */
   #page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
@@ -72,8 +71,8 @@ export class Clipboard {
   }
 
   /**
-   * Add an entry with raw data. Each command resolves with the clipboard that it made; it is repeated when the
-   * connection was lost, applied once, and rejects "timeout" when no answer came within 30 seconds.
+   * Add an entry with raw data. Each command resolves with the clipboard that it made. It is repeated after a lost
+   * connection and after "unavailable", is applied once, and is given up after 30 seconds.
    * @param {unknown} data anything JSON can hold
    * @returns {Promise<Entry[]>}
    */
@@ -118,7 +117,7 @@ export class Clipboard {
     return new Promise((resolve, reject) => {
       this.#messenger.ask(CLIPBOARD, payload, { timeoutMs: COMMAND_MS, lost: "resend" }, (error, answer) => {
         if (error) return reject(error);
-        if (answer.seq !== undefined) this.#receive(answer.payload, answer.seq);
+        if (answer.seq) this.#receive(answer.payload, answer.seq);
         resolve(answer.payload);
       });
     });
@@ -127,26 +126,15 @@ export class Clipboard {
   /**
    * Take a state, unless a later one was seen on this connection.
    * @param {any} entries
-   * @param {string | number | undefined} seq
+   * @param {string} [seq]
    */
-  #receive(entries, seq) {
+  #receive(entries, seq = "") {
     if (!Array.isArray(entries)) return;
-    const isKnown = seq !== undefined && seq === this.#seq;
-    const isLate = !this.#isFresh && seq !== undefined && this.#seq !== undefined && !isLater(seq, this.#seq);
+    const isOld = this.#isFresh ? seq === this.#seq : seq <= this.#seq;
     this.#isFresh = false;
-    if (isKnown || isLate) return;
+    if (seq && isOld) return;
     this.#seq = seq;
     this.#entries = entries;
     this.#events.emit("change", entries);
   }
-}
-
-/**
- * @param {string | number} seq
- * @param {string | number} other
- */
-function isLater(seq, other) {
-  const [a, b] = [String(seq), String(other)];
-  const areNumbers = /^\d+$/.test(a + b);
-  return areNumbers && a.length !== b.length ? a.length > b.length : a > b;
 }

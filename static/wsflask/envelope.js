@@ -5,7 +5,7 @@
  * @property {string} channel
  * @property {any} payload
  * @property {string} [id] the request this answers
- * @property {string | number} [seq] position, where the channel has one
+ * @property {string} [seq] position, where the channel has one
  */
 
 /**

@@ -6,10 +6,10 @@ import { LOCAL_ERRORS } from "./protocol.js";
 export class WSFlaskError extends Error {
   /**
    * @param {import("./protocol.js").ErrorCode | (string & {})} code
-   * @param {string} [message] default: the sentence of a code of this client, else the code
+   * @param {string} [message] default: the sentence of a code of this client
    */
-  constructor(code, message) {
-    super(message ?? (Object.hasOwn(LOCAL_ERRORS, code) ? LOCAL_ERRORS[/** @type {"closed"} */ (code)] : code));
+  constructor(code, message = LOCAL_ERRORS[/** @type {"closed"} */ (code)]) {
+    super(message);
     this.name = "WSFlaskError";
     /** One of `ERROR_CODES` (the server refused), or a key of `LOCAL_ERRORS` (no answer came). */
     this.code = code;
@@ -20,10 +20,7 @@ export class WSFlaskError extends Error {
    * @param {any} payload
    */
   static from(payload) {
-    const { code, message } = payload ?? {};
-    return new WSFlaskError(
-      typeof code === "string" ? code : "internal",
-      typeof message === "string" ? message : undefined,
-    );
+    const { code = "internal", message = code } = payload ?? {};
+    return new WSFlaskError(String(code), String(message));
   }
 }

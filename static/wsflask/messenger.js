@@ -1,21 +1,20 @@
 /** Requests and their answers, over a connection that comes and goes. */
 
+import { fullJitter } from "./backoff.js";
 import { report } from "./emitter.js";
 import { WSFlaskError } from "./errors.js";
-import { Pace } from "./pace.js";
 import { Connection } from "./connection.js";
+import { Outbox } from "./outbox.js";
 import { RESERVED } from "./protocol.js";
 
 /** A request waits this long for its answer, the wait for a connection included. */
 export const REQUEST_MS = 10_000;
-/** Messages that wait for the connection or for the rate limit; beyond it the oldest is refused. */
-export const QUEUE_LENGTH = 100;
 
 /**
  * @typedef {object} AskOptions
  * @property {number} [timeoutMs] default 10,000
  * @property {"unknown" | "disconnected" | "resend"} [lost] what becomes of it when the connection is lost after
- *   it was sent: the code it fails with (default "unknown"), or it is sent again
+ *   it was sent: the code it fails with (default "unknown"), or it is sent again, as it is after "unavailable"
  */
 
 /** @typedef {import("./envelope.js").Envelope} Envelope */
@@ -26,15 +25,19 @@ export const QUEUE_LENGTH = 100;
  * @property {string} text
  * @property {"unknown" | "disconnected" | "resend"} lost
  * @property {boolean} wasSent
+ * @property {number} failures answers "unavailable" so far
  * @property {any} timer
  * @property {(error: WSFlaskError | null, answer?: any) => void} done called once, at once
+ * @property {(error: WSFlaskError) => void} refuse
  */
 
 export class Messenger {
   #clock;
+  #random;
+  #fault;
   #connection;
-  /** @type {Entry[]} */
-  #waiting = [];
+  /** @type {Outbox<Entry>} */
+  #outbox;
   /** @type {Map<string, Entry>} */
   #sent = new Map();
   /** @type {Map<string, Set<(message: Envelope) => void>>} */
@@ -42,12 +45,6 @@ export class Messenger {
   /** @type {((change: import("./connection.js").StateChange) => void)[]} */
   #watchers = [];
   #lastId = 0;
-  /** @type {Pace | null} */
-  #pace = null;
-  /** @type {any} */
-  #paceTimer = null;
-  #messageBytes = Infinity;
-  #fault;
 
   /**
    * @param {import("./connection.js").ConnectionOptions} options
@@ -55,7 +52,9 @@ export class Messenger {
    */
   constructor(options, fault) {
     this.#clock = options.clock;
+    this.#random = options.random;
     this.#fault = fault;
+    this.#outbox = new Outbox(options.clock, (entry) => this.#transmit(entry));
     this.#connection = new Connection(options, {
       state: (change) => this.#changed(change),
       message: (message) => this.#receive(message),
@@ -133,41 +132,22 @@ export class Messenger {
    */
   #queue(channel, payload, { id, timeoutMs, lost = "unknown", done }) {
     const text = JSON.stringify({ channel, payload: payload ?? null, id });
-    /** @type {Entry} */
-    const entry = { id, text, lost, done, wasSent: false, timer: undefined };
     if (this.state === "closed") return done(new WSFlaskError("closed"));
+    const refuse = (/** @type {WSFlaskError} */ error) => this.#settle(entry, error);
+    /** @type {Entry} */
+    const entry = { id, text, lost, done, refuse, wasSent: false, failures: 0, timer: undefined };
     if (timeoutMs !== undefined) {
-      entry.timer = this.#clock.setTimeout(() => this.#settle(entry, new WSFlaskError("timeout")), timeoutMs);
+      const late = () => refuse(new WSFlaskError(entry.failures ? "unavailable" : "timeout"));
+      entry.timer = this.#clock.setTimeout(late, timeoutMs);
     }
-    this.#waiting.push(entry);
-    this.#flush();
-    if (this.#waiting.length > QUEUE_LENGTH) this.#settle(this.#waiting[0], new WSFlaskError("queue_full"));
+    this.#outbox.add(entry);
   }
 
-  /** Send what waits, as far as the connection and the rate limit let it. */
-  #flush() {
-    if (this.state !== "open" || this.#paceTimer !== null) return;
-    while (this.#waiting.length > 0) {
-      const entry = this.#waiting[0];
-      if (new TextEncoder().encode(entry.text).length > this.#messageBytes) {
-        this.#settle(entry, new WSFlaskError("too_big", `more than ${this.#messageBytes} bytes`));
-        continue;
-      }
-      const delayMs = this.#pace?.take() ?? 0;
-      if (delayMs > 0) return this.#flushAfter(delayMs);
-      this.#waiting.shift();
-      this.#connection.send(entry.text);
-      entry.wasSent = true;
-      if (entry.id !== undefined) this.#sent.set(entry.id, entry);
-    }
-  }
-
-  /** @param {number} delayMs */
-  #flushAfter(delayMs) {
-    this.#paceTimer = this.#clock.setTimeout(() => {
-      this.#paceTimer = null;
-      this.#flush();
-    }, delayMs);
+  /** @param {Entry} entry */
+  #transmit(entry) {
+    entry.wasSent = true;
+    if (entry.id !== undefined) this.#sent.set(entry.id, entry);
+    this.#connection.send(entry.text);
   }
 
   /**
@@ -176,7 +156,7 @@ export class Messenger {
    * @param {Envelope} [answer]
    */
   #settle(entry, error, answer) {
-    this.#waiting = this.#waiting.filter((other) => other !== entry);
+    this.#outbox.remove(entry);
     if (entry.id !== undefined) this.#sent.delete(entry.id);
     this.#clock.clearTimeout(entry.timer);
     entry.done(error, answer);
@@ -190,7 +170,7 @@ export class Messenger {
         const entry = this.#sent.get(id);
         // An answer after the timeout has nobody left who waits for it.
         if (!entry) return;
-        if (channel === RESERVED.error) this.#settle(entry, WSFlaskError.from(payload));
+        if (channel === RESERVED.error) this.#refused(entry, WSFlaskError.from(payload));
         else this.#settle(entry, null, message);
       } else if (channel === RESERVED.error) this.#fault(WSFlaskError.from(payload));
       else this.#routes.get(channel)?.forEach((receive) => receive(message));
@@ -199,31 +179,36 @@ export class Messenger {
     }
   }
 
+  /**
+   * @param {Entry} entry
+   * @param {WSFlaskError} error
+   */
+  #refused(entry, error) {
+    const { id = "", lost } = entry;
+    if (lost !== "resend" || error.code !== "unavailable") return this.#settle(entry, error);
+    this.#clock.setTimeout(
+      () => {
+        if (this.#sent.delete(id)) this.#outbox.add(entry);
+      },
+      fullJitter(entry.failures++, this.#random),
+    );
+  }
+
   /** @param {import("./connection.js").StateChange} change */
   #changed(change) {
     const { state, previous, welcome } = change;
     if (previous === "open") this.#disconnected();
-    if (state === "closed") this.#closed();
-    if (welcome) {
-      this.#pace = new Pace(this.#clock, welcome.limits);
-      this.#messageBytes = welcome.limits.messageBytes;
-      this.#flush();
+    if (state === "closed") {
+      for (const { wasSent, refuse } of this.#outbox.clear()) refuse(new WSFlaskError(wasSent ? "unknown" : "closed"));
     }
+    if (welcome) this.#outbox.open(welcome.limits);
     for (const watcher of this.#watchers) watcher(change);
   }
 
   #disconnected() {
-    this.#clock.clearTimeout(this.#paceTimer);
-    this.#paceTimer = null;
     const sent = [...this.#sent.values()];
     this.#sent.clear();
-    this.#waiting.unshift(...sent.filter(({ lost }) => lost === "resend"));
-    for (const entry of sent) if (entry.lost !== "resend") this.#settle(entry, new WSFlaskError(entry.lost));
-  }
-
-  #closed() {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const entry of waiting) this.#settle(entry, new WSFlaskError(entry.wasSent ? "unknown" : "closed"));
+    this.#outbox.pause(sent.filter(({ lost }) => lost === "resend"));
+    for (const { lost, refuse } of sent) if (lost !== "resend") refuse(new WSFlaskError(lost));
   }
 }

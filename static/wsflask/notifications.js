@@ -5,7 +5,7 @@ import { isObject } from "./envelope.js";
 import { NOTIFICATIONS } from "./protocol.js";
 
 /** Arrivals remembered so that none is shown twice. */
-const REMEMBERED = 200;
+const REMEMBERED = 100;
 
 /**
  * @typedef {object} Notification
@@ -45,8 +45,8 @@ export class Notifications {
   #category = "";
   /** @type {Notification | null} */
   #last = null;
-  /** @type {Set<string>} */
-  #seen = new Set();
+  /** @type {string[]} */
+  #seen = [];
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
@@ -121,17 +121,12 @@ export class Notifications {
     const { unread, category, last } = payload;
     if (Number.isInteger(unread)) this.#unread = unread;
     if (typeof category === "string") this.#category = category;
-    const arrived = isObject(last) && this.#isNew(last.id) ? /** @type {Notification} */ (last) : null;
-    if (arrived) this.#last = arrived;
+    const isArrival = isObject(last) && !this.#seen.includes(last.id);
+    if (isArrival) {
+      this.#seen = [last.id, ...this.#seen.slice(0, REMEMBERED)];
+      this.#last = /** @type {Notification} */ (last);
+    }
     this.#events.emit("change", { unread: this.#unread, category: this.#category, last: this.#last });
-    if (arrived) this.#events.emit("arrival", arrived);
-  }
-
-  /** @param {string} id */
-  #isNew(id) {
-    if (this.#seen.has(id)) return false;
-    this.#seen.add(id);
-    if (this.#seen.size > REMEMBERED) this.#seen.delete(this.#seen.values().next().value ?? "");
-    return true;
+    if (isArrival) this.#events.emit("arrival", /** @type {Notification} */ (last));
   }
 }

@@ -6,12 +6,6 @@
  * @property {EventTarget & { visibilityState?: string }} [document]
  */
 
-/** @returns {Page} the page around this script; empty outside browsers */
-export function currentPage() {
-  const { window, document } = /** @type {{ window?: EventTarget, document?: Document }} */ (globalThis);
-  return { window, document };
-}
-
 /**
  * Call `wake` when the network is back and when the page becomes visible; the returned function stops that.
  * @param {Page} page

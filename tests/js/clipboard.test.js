@@ -69,9 +69,9 @@ test("an answer with a position is a state, told once", () => {
   const changes = collect(ws.clipboard, "change");
   void ws.clipboard.add("x");
 
-  server.answer([entry(1)], { seq: "9" });
-  server.say("clipboard", [entry(1)], { seq: "9" });
-  server.say("clipboard", [], { seq: "8" });
+  server.answer([entry(1)], { seq: "09" });
+  server.say("clipboard", [entry(1)], { seq: "09" });
+  server.say("clipboard", [], { seq: "08" });
   server.say("clipboard", [entry(2)], { seq: "10" });
 
   assert.deepEqual(changes, [[entry(1)], [entry(2)]]);
@@ -167,4 +167,48 @@ test("a refused command is not repeated", async () => {
 
   assert.deepEqual(await outcome(removed), { code: "not_found" });
   assert.deepEqual(world.server.sent, []);
+});
+
+test("a command that finds no database is repeated under its name: it may have been applied", async () => {
+  const { ws, server, clock } = setUpOpen();
+  const added = ws.clipboard.add("x");
+
+  server.refuse("unavailable");
+  assert.equal(server.sent.length, 1);
+  clock.pass(250);
+  server.refuse("unavailable");
+  clock.pass(500);
+  assert.deepEqual(server.sent, Array(3).fill(server.sent[0]));
+  server.answer([entry(1, "x")]);
+
+  assert.deepEqual(await added, [entry(1, "x")]);
+});
+
+test("a command that never finds a database rejects unavailable after thirty seconds", async () => {
+  const { ws, server, clock } = setUpOpen();
+  const added = ws.clipboard.add("x");
+
+  server.refuse("unavailable");
+  for (let second = 0; second < 30; second += 1) {
+    server.say("ping", {});
+    clock.pass(1_000);
+  }
+  const { length } = server.sent;
+  clock.pass(5_000);
+
+  assert.deepEqual(await outcome(added), { code: "unavailable" });
+  assert.equal(server.sent.length, length);
+});
+
+test("a command that waits to be repeated goes over the next connection, once", () => {
+  const world = setUpOpen();
+  void world.ws.clipboard.add("x");
+  world.server.refuse("unavailable");
+
+  world.reconnect();
+  assert.equal(world.server.sent.length, 1);
+  world.server.answer([entry(1)]);
+  world.clock.pass(5_000);
+
+  assert.equal(world.server.sent.length, 1);
 });
