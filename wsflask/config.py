@@ -46,6 +46,8 @@ class Settings:
     # --- messages in
     #: Largest message a client may send, in bytes of UTF-8; a larger one closes 1009.
     max_message_bytes: int = 64 * 1024
+    #: Seconds a message may take from its first byte to its last, so that none is begun and never ended.
+    message_timeout: float = 30.0
     #: Deepest nesting of a client's JSON; also bounds recursion.
     max_json_depth: int = 32
     #: Keys in one client's message, all objects together.

@@ -73,9 +73,9 @@ class Connection:
     """A client's WebSocket, as services see it ("ws" in the hooks)."""
 
     __slots__ = (
-        "_close_at", "_handler", "_inbound", "_is_handling", "_is_paused", "_link", "_lock", "_outbox", "_peer_closed",
-        "_pinged", "_reader", "_request", "_settings", "_state", "_waiters", "bad_messages", "close_code",
-        "close_reason", "form", "heard", "id", "identity", "tokens",
+        "_began", "_close_at", "_handler", "_inbound", "_is_handling", "_is_paused", "_link", "_lock", "_outbox",
+        "_peer_closed", "_pinged", "_reader", "_request", "_settings", "_state", "_waiters", "bad_messages",
+        "close_code", "close_reason", "form", "heard", "id", "identity", "tokens",
     )  # fmt: skip
 
     def __init__(self, link: Link, identity: Identity, form: str, settings: Settings, handler: Handler) -> None:
@@ -94,6 +94,7 @@ class Connection:
         #: (allowance, monotonic time): the state of the rate limit.
         self.tokens = (float(settings.message_burst), self.heard)
         self._pinged = 0.0
+        self._began = 0.0
         self._close_at = 0.0
         self._link = link
         self._settings = settings
@@ -192,7 +193,7 @@ class Connection:
                 self._lost()
                 return
             with self._lock:
-                outbox.left(sent, time.monotonic())
+                outbox.left(sent)
                 if outbox:
                     if sent < len(chunk):
                         self._link.call_when_writable()
@@ -203,22 +204,27 @@ class Connection:
 
     def _after_write(self) -> None:
         if self._waiters and self.waiting_bytes <= self._settings.outbox_bytes // 4:
-            waiters, self._waiters = self._waiters, None
-            for waiter in waiters:
-                waiter.set()
+            self._wake_waiters()
         if self._state is State.CLOSING and self._outbox is None:
             self._close_frame_left()
 
     def drain(self, timeout: float) -> bool:
         """Wait until little waits for the client; return whether it came to that. May switch."""
-        if self.waiting_bytes <= self._settings.outbox_bytes // 4:
-            return self.is_open
-        waiter = threading.Event()
-        if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
+        with self._lock:
+            if self.waiting_bytes <= self._settings.outbox_bytes // 4:
+                return self.is_open
+            waiter = threading.Event()
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(waiter)
         waiter.wait(timeout)
         return self.is_open and self.waiting_bytes <= self._settings.outbox_bytes // 4
+
+    def _wake_waiters(self) -> None:
+        with self._lock:
+            waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            waiter.set()
 
     # --- in
 
@@ -237,11 +243,20 @@ class Connection:
         """Note the request that is handled from here on; `reply` answers it."""
         self._request = request
 
+    def end(self) -> None:
+        """Note that the request is handled; what has not answered it by now does not."""
+        self._request = None
+
     def bytes_arrived(self, data: bytes) -> None:
         """Take bytes of the peer. Called by the link; never blocks when parked."""
         self.heard = time.monotonic()
         self._pinged = 0.0
-        for event in self._reader.feed(data):
+        events = self._reader.feed(data)
+        if not self._reader.is_midway:
+            self._began = 0.0
+        elif not self._began or any(event.kind in (frames.TEXT, frames.BINARY) for event in events):
+            self._began = self.heard
+        for event in events:
             if event.kind == frames.TEXT:
                 if self._state is State.OPEN:
                     self._queue(event.data)  # type: ignore[arg-type]
@@ -275,14 +290,27 @@ class Connection:
                 text = self._inbound.popleft()
                 if self._is_paused and len(self._inbound) <= self._settings.inbound_queue // 2:
                     self._is_paused = False
+                    self._listen_again()
                     self._link.resume()
                 try:
                     self._handler.text_arrived(self, text)
                 except Exception:
                     _log.exception("connection %s of user %r: a message failed", self.id, self.user_id)
         finally:
-            self._inbound = None
             self._is_handling = False
+            if self._link.is_threaded:
+                self._listen_again()
+            if self._inbound and self._state is State.OPEN and not self._link.is_threaded:
+                self._is_handling = True  # The greenlet was killed: only the one message failed.
+                self._link.run(self._handle_inbound)
+            else:
+                self._inbound = None
+
+    def _listen_again(self) -> None:
+        """Give the peer its time anew: its sign of life may lie unread."""
+        now = time.monotonic()
+        self._pinged = self._pinged and now
+        self._began = self._began and now
 
     # --- the end
 
@@ -326,17 +354,16 @@ class Connection:
         self._finish()
 
     def _finish(self) -> None:
-        if self._state is State.CLOSED:
-            return
-        was_open = self._state is State.OPEN
-        self._state = State.CLOSED
-        self._outbox = None
+        with self._lock:
+            if self._state is State.CLOSED:
+                return
+            was_open = self._state is State.OPEN
+            self._state = State.CLOSED
+            self._outbox = None
         self._link.close()
         if was_open:
             self._notify_closed()
-        if self._waiters:
-            for waiter in self._waiters:
-                waiter.set()
+        self._wake_waiters()
 
     def _notify_closed(self) -> None:
         self._handler.closed(self)
@@ -349,13 +376,18 @@ class Connection:
             return
         if self._state is State.CLOSED:
             return
-        outbox = self._outbox
-        if outbox is not None and now - outbox.oldest > self._settings.outbox_seconds:
+        with self._lock:
+            behind = now - self._outbox.oldest if self._outbox is not None else 0.0
+        if behind > self._settings.outbox_seconds:
             self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
+        elif self._is_paused or (self._is_handling and self._link.is_threaded):
+            return  # Its bytes lie unread: whatever we miss may be among them.
+        elif self._began and now - self._began > self._settings.message_timeout:
+            self._begin_close(CloseCode.NO_HEARTBEAT, "unfinished message", cut=True)
         elif self._pinged:
             if now - self._pinged > self._settings.ping_timeout:
                 self._begin_close(CloseCode.NO_HEARTBEAT, "no sign of life", cut=True)
-        elif now - self.heard >= self._settings.ping_interval and not self._is_paused:
+        elif now - self.heard >= self._settings.ping_interval:
             self._pinged = now
             self._write(_PING.frame(V1) if self.form == V1 else _PING_FRAME)
 

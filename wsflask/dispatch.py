@@ -7,6 +7,7 @@ import time
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+import gevent
 from pymongo.errors import PyMongoError
 
 from .config import Settings
@@ -100,9 +101,14 @@ class Dispatcher:
         except PyMongoError as error:
             _log.warning("connection %s: the database failed: %s", connection.id, type(error).__name__)
             connection.send(error_message("unavailable", request_id))
-        except Exception:
+        except (Exception, gevent.Timeout):
             _log.exception("connection %s of user %r: a message failed", connection.id, connection.user_id)
             connection.send(error_message("internal", request_id))
+        except gevent.GreenletExit:
+            connection.send(error_message("internal", request_id))
+            raise
+        finally:
+            connection.end()
 
     def _count(self, connection: Connection) -> None:
         now = time.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -43,16 +43,18 @@ class ThreadedLink(Link):
 
     def serve(self) -> None:
         """Read until the link is closed. May switch."""
-        while not self._closed.is_set():
-            self._reading.wait()
-            try:
-                data = self._socket.recv(_READ_BYTES)
-            except OSError:
-                data = b""
-            if not data:
-                break
-            self.owner.bytes_arrived(data)
-        self.owner.peer_gone()
+        try:
+            while not self._closed.is_set():
+                self._reading.wait()
+                try:
+                    data = self._socket.recv(_READ_BYTES)
+                except OSError:
+                    data = b""
+                if not data:
+                    break
+                self.owner.bytes_arrived(data)
+        finally:
+            self.owner.peer_gone()
 
     def write(self, data: bytes) -> int:
         if self._closed.is_set():
@@ -89,12 +91,13 @@ class ThreadedLink(Link):
                     return
 
     def _wait_until_writable(self) -> None:
-        while not self._closed.is_set():
-            try:
-                if select.select([], [self._socket], [], _LOOK)[1]:
-                    return
-            except (OSError, ValueError):
-                return
+        try:
+            with selectors.DefaultSelector() as selector:  # select() itself ends at descriptor 1023.
+                selector.register(self._socket, selectors.EVENT_WRITE)
+                while not self._closed.is_set() and not selector.select(_LOOK):
+                    pass
+        except (OSError, ValueError):
+            pass  # Closed meanwhile, which the next write tells.
 
     def pause(self) -> None:
         self._reading.clear()
