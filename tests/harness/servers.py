@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -124,6 +125,16 @@ class Servers:
         port = free_port()
         text = f"{patch}\nfrom {module} import {name or 'app'} as app\n{body.replace('PORT', str(port))}"
         return self.start([sys.executable, "-c", text], port=port, env=env)
+
+    def run_python(self, text: str, *, env: Mapping[str, str] | None = None, timeout: float = 60.0) -> str:
+        """Run a program in a process of its own, as another part of the application would; return its output."""
+        everything = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        command = [sys.executable, "-c", text]
+        ended = subprocess.run(
+            command, cwd=ROOT, env=everything, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
 
     def stop(self) -> None:
         """End them all, the latest first."""
