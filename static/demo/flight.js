@@ -3,6 +3,8 @@
 import { byId, replay, setText } from "./dom.js";
 import { hour } from "./time.js";
 
+const STILL_TO_LEAVE = ["scheduled", "delayed", "boarding"];
+
 /** How each field is shown. @type {Record<string, (value: any) => string>} */
 const SHOWN = {
   status: (status) => status[0].toUpperCase() + status.slice(1),
@@ -47,6 +49,10 @@ export function showFlight(ws, clips) {
  */
 function fill(page, row) {
   page.dataset.status = row.status;
+  const isOver = !STILL_TO_LEAVE.includes(row.status);
+  for (const field of document.querySelectorAll("[data-before-departure] :is(input:not([type=hidden]), button)")) {
+    /** @type {HTMLInputElement | HTMLButtonElement} */ (field).disabled = isOver;
+  }
   for (const [name, say] of Object.entries(SHOWN)) {
     const field = page.querySelector(`[data-field="${name}"]`);
     if (!field || !(name in row)) continue;

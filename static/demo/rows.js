@@ -3,9 +3,6 @@
 import { make, pageAddress, replay, setText } from "./dom.js";
 import { hour } from "./time.js";
 
-/** Minutes from which the new time is shown beside the old. */
-const LATE = 15;
-
 /**
  * Make an empty row.
  * @param {string} id
@@ -65,7 +62,7 @@ export function fillRow(row, flight, { isAnimated }) {
 function showNewTime(row, flight) {
   const cell = /** @type {HTMLElement} */ (row.querySelector(".time"));
   const shown = cell.querySelector(".new-time");
-  if (!(flight.delay >= LATE)) {
+  if (flight.estimated === flight.scheduled) {
     shown?.remove();
     return false;
   }

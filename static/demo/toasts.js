@@ -12,6 +12,7 @@ const AT_MOST = 3;
  */
 export function toast(text, { kind = "info", href = null } = {}) {
   const place = byId("toasts");
+  if (place.lastChild?.textContent === text) return;
   const item = make("div", { class: "toast", "data-kind": kind }, href ? make("a", { href }, text) : text);
   while (place.children.length >= AT_MOST) place.firstChild.remove();
   place.append(item);

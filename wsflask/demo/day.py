@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
-__all__ = ["FIRST_START", "RESTART", "START", "Plan", "airlines", "plans"]
+__all__ = ["FIRST_START", "RESTART", "START", "Plan", "airlines", "plans", "values_of"]
 
 _DATA = Path(__file__).resolve().parent / "data"
 
@@ -64,6 +65,11 @@ def plans() -> tuple[Plan, ...]:
 def airlines() -> dict[str, str]:
     """Return the names of the airlines by code."""
     return {row["carrier"]: row["name"] for row in _rows("airlines.csv")}
+
+
+def values_of(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass as they are; `asdict` would copy every moment."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _plan(row: dict[str, str], names: dict[str, str]) -> Plan:

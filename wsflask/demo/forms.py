@@ -35,7 +35,7 @@ def _gate(text: str) -> str:
     if not gate:
         raise FormError("Enter a gate.")
     if not _GATE.fullmatch(gate):
-        raise FormError("A gate is a terminal and a number, such as C71 or 8-14.")
+        raise FormError("A gate looks like C71 or 8-14.")
     return gate
 
 

@@ -6,12 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from wsflask.tasks import Supervised, supervise
 
-from .day import RESTART, Plan, plans
+from .day import RESTART, Plan, plans, values_of
 from .lease import Lease
 from .models import Clock, Flight, utc
 from .seeding import restart_day, seed
@@ -25,6 +24,8 @@ _log = logging.getLogger(__name__)
 _TICK = 1.0
 #: A clock that was not looked at for longer goes on from where it stood.
 _LONGEST_TICK = 5.0
+#: Seconds that stop() waits for a step under way; to begin the day again takes one or two.
+_LONGEST_STEP = 5.0
 _SHOWN = ("status", "delay", "estimated", "departed", "landed")
 
 
@@ -34,15 +35,26 @@ class Replay:
     Args:
         tell: called with a flight whose delay has passed an hour, once for each flight and round.
         speed: minutes of the day a second, where the configuration names one.
+        tick: seconds between two looks at the clock.
+        monotonic: the time that goes by, in seconds.
     """
 
-    def __init__(self, *, tell: Callable[[Flight], None], speed: float | None = None, tick: float = _TICK) -> None:
+    def __init__(
+        self,
+        *,
+        tell: Callable[[Flight], None],
+        speed: float | None = None,
+        tick: float = _TICK,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._tell = tell
         self._speed = speed
         self._tick = tick
+        self._monotonic = monotonic
         self._lease = Lease("replay", seconds=max(4.0, 4 * tick))
         self._plans = {plan.id: plan for plan in plans()}
         self._stopped = threading.Event()
+        self._idle = threading.Event()
         self._starting = threading.Lock()
         self._task: Supervised | None = None
         self._looked: float | None = None
@@ -57,17 +69,22 @@ class Replay:
         """End it and give the lease back. May switch; may be called twice."""
         self._stopped.set()
         if self._task is not None:
-            self._task.stop(2 * self._tick)
+            self._idle.wait(_LONGEST_STEP)  # a database call that is broken off leaves its socket open
+            self._task.stop()
         self._lease.release()
 
     def run(self) -> None:
         """Look at the clock until stopped. May switch."""
-        while not self._stopped.is_set():
-            if self._lease.hold():
-                self.step()
-            else:
-                self._looked = None
-            self._stopped.wait(self._tick)
+        self._idle.clear()
+        try:
+            while not self._stopped.is_set():
+                if self._lease.hold():
+                    self.step()
+                else:
+                    self._looked = None
+                self._stopped.wait(self._tick)
+        finally:
+            self._idle.set()
 
     def step(self) -> None:
         """Move the clock by the time since the last step, and the flights with it. May switch."""
@@ -90,7 +107,7 @@ class Replay:
             if plan is not None and (state := _due(plan, row, now)) is not None:
                 due[plan.id] = state
         for flight in Flight.objects(id__in=list(due)):
-            for name, value in asdict(due[flight.id]).items():
+            for name, value in values_of(due[flight.id]).items():
                 setattr(flight, name, value)
             flight.save()
         self._tell_delays()
@@ -110,7 +127,7 @@ class Replay:
         return clock
 
     def _seconds_gone(self) -> float:
-        before, self._looked = self._looked, time.monotonic()
+        before, self._looked = self._looked, self._monotonic()
         return min(self._looked - before, _LONGEST_TICK) if before is not None else 0.0
 
 

@@ -49,7 +49,8 @@ def state_at(plan: Plan, now: datetime, held: int | None = None) -> State:
     if now >= leaves:
         return State("departed", delay, leaves, leaves)
     if now >= leaves - _BOARDING:
-        return State("boarding", delay, plan.scheduled + timedelta(minutes=delay))
+        announced = max(delay if delay >= _LATE else 0, held or 0)
+        return State("boarding", announced, plan.scheduled + timedelta(minutes=announced))
     return _waiting(plan, max(_known(plan, now, delay), held or 0))
 
 

@@ -1,0 +1,123 @@
+"""Take the pictures of the demo that the documentation shows.
+
+    python scripts/screenshots.py [--url http://127.0.0.1:8101] [--to docs/images]
+
+The demo has to run there, freshly seeded; it signs in as the supervisor and as `united`, and leaves two flights and a
+note in their clipboards. Needs playwright and Chromium (on Debian the package chromium).
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+SIZES: dict[str, dict[str, Any]] = {
+    "desktop": {"viewport": {"width": 1280, "height": 800}},
+    "phone": {
+        "viewport": {"width": 390, "height": 844},
+        "is_mobile": True,
+        "has_touch": True,
+        "device_scale_factor": 2,
+    },
+}
+SCHEMES = ("light", "dark")
+
+
+def main() -> None:
+    """Take every picture at each size, light and dark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", default="http://127.0.0.1:8101")
+    parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parent.parent / "docs" / "images")
+    options = parser.parse_args()
+    options.to.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        for size, options_of_size in SIZES.items():
+            for scheme in SCHEMES:
+                shots = Shots(
+                    browser, options.url, options.to, f"{size}-{scheme}", {**options_of_size, "color_scheme": scheme}
+                )
+                shots.take_all()
+        browser.close()
+
+
+class Shots:
+    """The pictures of one size and colour scheme."""
+
+    def __init__(self, browser: Browser, url: str, folder: Path, suffix: str, options: dict[str, Any]) -> None:
+        self._browser = browser
+        self._url = url.rstrip("/")
+        self._folder = folder
+        self._suffix = suffix
+        self._options = {**options, "reduced_motion": "reduce"}
+
+    def take_all(self) -> None:
+        """Take them."""
+        with self._page() as page:
+            page.goto(f"{self._url}/login")
+            self._save(page, "login")
+            page.get_by_role("button", name="supervisor").click()
+            self._wait_for_rows(page)
+            self._save(page, "board")
+            self._take_panels(page)
+            page.locator("#rows .flight a").nth(2).click()
+            page.wait_for_selector("#connection[data-state=open]")
+            self._save(page, "flight")
+            page.goto(self._url)
+            self._wait_for_rows(page)
+            page.context.set_offline(True)
+            page.evaluate("dispatchEvent(new Event('offline'))")
+            page.route("**/*", lambda route: route.abort())
+            page.wait_for_timeout(500)
+            self._save(page, "disconnected")
+
+    def _take_panels(self, page: Page) -> None:
+        page.locator("#bell").click()
+        page.wait_for_selector("#bell-list li, #bell-empty:not([hidden])")
+        page.wait_for_timeout(600)
+        self._save(page, "bell")
+        page.keyboard.press("Escape")
+        for index in (0, 3):
+            button = page.locator("#rows .act button").nth(index)
+            if button.get_attribute("aria-pressed") != "true":
+                button.click()
+                page.wait_for_timeout(200)
+        page.locator("#clipboard").click()
+        if page.locator("#clipboard-list [data-kind=note]").count() == 0:
+            page.locator("#clipboard-text").fill("Wheelchair at the gate of the first one")
+            page.locator("#clipboard-form button").click()
+            page.wait_for_timeout(300)
+        page.locator(".toast").first.wait_for(state="detached", timeout=10_000)
+        self._save(page, "clipboard")
+        page.locator("#clipboard").click()
+
+    def _wait_for_rows(self, page: Page) -> None:
+        page.wait_for_selector("#connection[data-state=open]")
+        page.wait_for_selector("#board[aria-busy=false]")
+        page.wait_for_selector("#rows .act button")
+        page.wait_for_timeout(500)
+
+    def _save(self, page: Page, name: str) -> None:
+        wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        if wide > 0:
+            print(f"{name}-{self._suffix}: {wide} pixels too wide")
+        page.screenshot(path=self._folder / f"{name}-{self._suffix}.png")
+
+    @contextmanager
+    def _page(self) -> Iterator[Page]:
+        context = self._browser.new_context(**self._options)
+        page = context.new_page()
+        page.on("console", lambda message: message.type in ("error", "warning") and print(message.text))
+        page.on("pageerror", lambda error: print(error))
+        yield page
+        context.close()
+
+
+if __name__ == "__main__":
+    main()
