@@ -52,20 +52,3 @@ class EndedSession(Document):
         """Return those of the sessions that have ended. One query; may switch."""
         found = cls._get_collection().find({"_id": {"$in": list(session_ids)}}, {"_id": 1})
         return {document["_id"] for document in found}
-
-    @classmethod
-    def end(cls, session_id: str, user_id: str, *, days: float = _REMEMBERED) -> None:
-        """Remember for `days` that the session has ended; every worker sees it at once. May switch."""
-        expiry = utc_now() + datetime.timedelta(days=days)
-        cls(session=session_id, user=user_id, expires_dt=expiry).save(write_concern={"w": "majority"})
-
-    @classmethod
-    def is_ended(cls, session_id: str) -> bool:
-        """Return whether the session has ended. May switch."""
-        return bool(cls.ended_among((session_id,)))
-
-    @classmethod
-    def ended_among(cls, session_ids: Iterable[str]) -> set[str]:
-        """Return those of the sessions that have ended, by one query. May switch."""
-        wanted = {"_id": {"$in": list(session_ids)}}
-        return {found["_id"] for found in cls._get_collection().find(wanted, {"_id": 1})}

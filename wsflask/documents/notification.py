@@ -12,6 +12,7 @@ from mongoengine import (
     StringField,
     ValidationError,
 )
+from pymongo.errors import OperationFailure
 
 from .fields import StrictIntField, UTCDateTimeField, utc_now
 
@@ -21,6 +22,8 @@ __all__ = ["MESSAGE_MAX_LENGTH", "Notification"]
 MESSAGE_MAX_LENGTH = 10_000
 #: Largest category: what fits every client's 32-bit integer.
 _MAX_CATEGORY = 2**31 - 1
+#: Name of the index that makes old notifications expire, and MongoDB's code for one with another time.
+_RETENTION, _OTHER_OPTIONS = "wsflask_retention", 85
 
 
 class Notification(Document):
@@ -69,3 +72,15 @@ class Notification(Document):
         self.changed_dt = (self.changed_dt or self.created_dt) if is_new else now
         super().save(*args, **kwargs)
         return self
+
+    @classmethod
+    def keep_for(cls, days: float) -> None:
+        """Have the database delete notifications this many days after they were created. May switch."""
+        collection, seconds = cls._get_collection(), int(days * 86400)
+        try:
+            collection.create_index("created_dt", name=_RETENTION, expireAfterSeconds=seconds)
+        except OperationFailure as error:
+            if error.code != _OTHER_OPTIONS:
+                raise
+            index = {"name": _RETENTION, "expireAfterSeconds": seconds}
+            collection.database.command("collMod", collection.name, index=index)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bson import ObjectId
 from mongoengine import Document, ListField, LongField, ObjectIdField, StringField
-from pymongo import ReturnDocument, WriteConcern
+from pymongo import ReadPreference, ReturnDocument, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
@@ -23,7 +23,10 @@ __all__ = [
     "is_read",
     "mark_all_read",
     "mark_read",
+    "notifications",
     "read_state",
+    "read_states",
+    "unread_among",
     "unread_count",
     "unread_query",
 ]
@@ -84,9 +87,30 @@ def read_state(user_id: str) -> _Raw | None:
     return _states().find_one({"_id": user_id})
 
 
+def read_states(user_ids: Iterable[str]) -> dict[str, _Raw]:
+    """Return the raw NotificationStates of those users that have one. One query; may switch."""
+    return {state["_id"]: state for state in _states().find({"_id": {"$in": list(user_ids)}})}
+
+
+def unread_among(users: Iterable[tuple[str, frozenset[str]]], states: Mapping[str, _Raw]) -> Iterator[_Raw]:
+    """Yield category and recipients of all that one of the users has not read, and of some that all have read.
+
+    One query for all users, who are pairs of id and groups. May switch.
+    """
+    users = list(users)
+    groups: frozenset[str] = frozenset().union(*(groups for _, groups in users))
+    to = [{"everyone": True}, {"users": {"$in": [user for user, _ in users]}}, {"groups": {"$in": list(groups)}}]
+    query: _Raw = {"$or": to}
+    watermarks = [states.get(user, {}).get("read_before") for user, _ in users]
+    known = [watermark for watermark in watermarks if watermark is not None]
+    if known and len(known) == len(users):
+        query["_id"] = {"$gt": min(known)}
+    yield from notifications().find(query, {"category": 1, "everyone": 1, "users": 1, "groups": 1})
+
+
 def unread_count(user_id: str, groups: Iterable[str] = ()) -> int:
     """Return how many notifications the user has not read. May switch."""
-    return _notifications().count_documents(unread_query(user_id, groups, read_state(user_id)))
+    return notifications().count_documents(unread_query(user_id, groups, read_state(user_id)))
 
 
 def mark_read(user_id: str, groups: Iterable[str], notification_id: ObjectId) -> _Raw | None:
@@ -95,7 +119,7 @@ def mark_read(user_id: str, groups: Iterable[str], notification_id: ObjectId) ->
     May switch.
     """
     wanted = {"_id": notification_id, **addressed_to(user_id, groups)}
-    if _notifications().find_one(wanted, {"_id": 1}) is None:
+    if notifications().find_one(wanted, {"_id": 1}) is None:
         return None
     state = _update(user_id, None, [notification_id])
     if len(state["read"]) > COMPACT_BEYOND:
@@ -109,13 +133,13 @@ def mark_all_read(user_id: str, groups: Iterable[str]) -> _Raw:
     query = unread_query(user_id, groups, read_state(user_id))
     bounds = query.setdefault("_id", {})
     bounds["$gt"] = max(bounds.get("$gt", watermark), watermark)
-    newer = [found["_id"] for found in _notifications().find(query, {"_id": 1})]
+    newer = [found["_id"] for found in notifications().find(query, {"_id": 1})]
     return _update(user_id, watermark, newer)
 
 
 def _compact(user_id: str, groups: Iterable[str], state: _Raw) -> _Raw:
     query = unread_query(user_id, groups, state)
-    oldest = _notifications().find_one(query, {"_id": 1}, sort=[("_id", 1)])
+    oldest = notifications().find_one(query, {"_id": 1}, sort=[("_id", 1)])
     limit = _lagging_id()
     foldable = [read for read in state["read"] if read <= limit and (oldest is None or read < oldest["_id"])]
     return _update(user_id, max(foldable), []) if foldable else state
@@ -145,9 +169,15 @@ def _lagging_id() -> ObjectId:
     return ObjectId.from_datetime(utc_now() - datetime.timedelta(seconds=WATERMARK_LAG))
 
 
+def notifications() -> Collection[_Raw]:
+    """Return the collection of raw Notifications; read from the primary, which is never behind the feed."""
+    return _primary(Notification)
+
+
 def _states() -> Collection[_Raw]:
-    return NotificationState._get_collection()  # type: ignore[no-any-return]
+    return _primary(NotificationState)
 
 
-def _notifications() -> Collection[_Raw]:
-    return Notification._get_collection()  # type: ignore[no-any-return]
+def _primary(document_class: type[Document]) -> Collection[_Raw]:
+    collection: Collection[_Raw] = document_class._get_collection()
+    return collection.with_options(read_preference=ReadPreference.PRIMARY)

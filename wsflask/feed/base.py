@@ -104,6 +104,11 @@ class Subscription:
             self._filled.notify_all()
         self._on_close(self)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._is_closed
+
     def statistics(self) -> dict[str, int]:
         """Return how many items wait, were taken, were dropped, and how many gaps there were."""
         with self._filled:
@@ -199,5 +204,3 @@ def namespace_of(document_class: type[Document]) -> Namespace:
     if not collection:
         raise ConfigError(f"{document_class!r} has no collection; watch a MongoEngine Document that is not abstract")
     return document_class._get_db().name, collection
-
-
