@@ -17,12 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 SIZES: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
-    "phone": {
-        "viewport": {"width": 390, "height": 844},
-        "is_mobile": True,
-        "has_touch": True,
-        "device_scale_factor": 2,
-    },
+    "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
 }
 SCHEMES = ("light", "dark")
 
@@ -40,10 +35,8 @@ def main() -> None:
         )
         for size, options_of_size in SIZES.items():
             for scheme in SCHEMES:
-                shots = Shots(
-                    browser, options.url, options.to, f"{size}-{scheme}", {**options_of_size, "color_scheme": scheme}
-                )
-                shots.take_all()
+                kind = {**options_of_size, "color_scheme": scheme}
+                Shots(browser, options.url, options.to, f"{size}-{scheme}", kind).take_all()
         browser.close()
 
 
@@ -113,8 +106,7 @@ class Shots:
     def _page(self) -> Iterator[Page]:
         context = self._browser.new_context(**self._options)
         page = context.new_page()
-        page.on("console", lambda message: message.type in ("error", "warning") and print(message.text))
-        page.on("pageerror", lambda error: print(error))
+        page.on("pageerror", print)
         yield page
         context.close()
 
