@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -10,6 +11,8 @@ from .errors import ConfigError
 
 __all__ = ["Settings"]
 
+#: Scheme, host and perhaps a port; no wildcard, no path, no trailing slash: an origin is compared exactly.
+_ORIGIN = re.compile(r"https?://[^\s/*?#@]+\Z")
 _LABELS = {10: "success", 20: "info", 30: "warning", 40: "error"}
 
 
@@ -140,11 +143,16 @@ class Settings:
             raise ConfigError(f"WSFLASK_FEED is {self.feed!r}; write 'auto', 'mongo' or 'signals'")
         if self.transport not in ("auto", "parked", "threaded"):
             raise ConfigError(f"WSFLASK_TRANSPORT is {self.transport!r}; write 'auto', 'parked' or 'threaded'")
-        if isinstance(self.origins, str):
-            raise ConfigError("WSFLASK_ORIGINS is a string; write a list such as ['https://ui.example.com']")
+        for name in ("services", "origins"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, list | tuple):
+                raise ConfigError(f"WSFLASK_{name.upper()} is {value!r}; write a list")
+        for origin in self.origins or ():
+            if not isinstance(origin, str) or not _ORIGIN.match(origin):
+                raise ConfigError(f"WSFLASK_ORIGINS has {origin!r}; write origins such as 'https://ui.example.com'")
         if self.notification_default_category not in self.notification_labels:
             raise ConfigError("WSFLASK_NOTIFICATION_DEFAULT_CATEGORY has no label in WSFLASK_NOTIFICATION_LABELS")
         for name in (f.name for f in fields(self) if f.type in ("int", "float")):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                raise ConfigError(f"WSFLASK_{name.upper()} is {value!r}; it has to be a number above 0")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+                raise ConfigError(f"WSFLASK_{name.upper()} is {value!r}; it has to be a finite number above 0")

@@ -87,7 +87,8 @@ def origin_is_allowed(origin: str, host: str, scheme: str, allowed: Collection[s
 def _split(origin: str) -> tuple[str, str, int] | None:
     try:
         parts = urlsplit(origin)
-        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        default = _DEFAULT_PORTS[parts.scheme]
+        port = default if parts.port is None else parts.port
     except (ValueError, KeyError):
         return None
     if not parts.hostname or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
