@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -73,7 +75,7 @@ def demo(
             url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/"  # noqa: S104
             bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             command = gunicorn_command(_TARGET, binds=[bind], workers=workers, arguments=["--log-level", "warning"])
-            with _served(command, {**environ, "WSFLASK_MONGODB_URI": uri}, folder) as process:
+            with _served(command, {**environ, "WSFLASK_MONGODB_URI": uri}) as process:
                 _await_page(url, process)
                 _step("Web server", f"{workers} workers under gunicorn, pid {process.pid}")
                 stack.enter_context(RunningDemo(folder, uri=uri, url=url))
@@ -116,10 +118,10 @@ def _seed(uri: str, *, reset: bool) -> None:
 
 
 @contextmanager
-def _served(command: list[str], environ: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _served(command: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run gunicorn for the block. It gets SIGTERM, not SIGKILL, when this process dies, to take its workers along."""
     raise_file_limit()
-    process = start_child(command, env=environ, cwd=folder, death_signal=signal.SIGTERM)
+    process = start_child(command, env=environ, death_signal=signal.SIGTERM)
     try:
         yield process
     finally:
@@ -150,8 +152,15 @@ def _introduce(url: str) -> None:
     for name, shown, airline in USERS[:2]:
         rights = f"sees the flights of {airline}" if airline else "sees everything"
         click.echo(f"    {name} / {name}".ljust(32) + f"{shown}, {rights}")
-    click.echo(f'  Tell somebody:  wsflask notify --to {USERS[1][0]} "Gate C71 is closed"')
+    click.echo(f'  Tell somebody:  {_command()} notify --to {USERS[1][0]} "Gate C71 is closed"')
     click.echo("  Ctrl-C ends it.")
+
+
+def _command() -> str:
+    """Return what to type for this very command."""
+    if shutil.which("wsflask"):
+        return "wsflask"
+    return sys.argv[0] if sys.argv[0].endswith("wsflask") else "python -m wsflask"
 
 
 def _watch(process: subprocess.Popen[bytes], database: EmbeddedMongo | None, parent: ParentWatch | None) -> None:
