@@ -88,7 +88,7 @@ class Exposure:
         if user is None or getattr(user, "is_authenticated", True) is not True:
             return NOTHING
         try:
-            return self._judged(acl(user) if callable(acl) else acl)
+            return self.access_from(acl(user) if callable(acl) else acl)
         except Exception:
             _log.exception("the acl of %s failed and denies", self.name)
             return NOTHING
@@ -139,7 +139,12 @@ class Exposure:
             return str(getattr(document, self._label, ""))
         return f"{self.name} {document.pk}"
 
-    def _judged(self, given: Any) -> Access:
+    def access_from(self, given: Any) -> Access:
+        """Return the right that an acl gives: True, False or None, grants, a scope, alternative scopes.
+
+        Raises:
+            Exception: it is none of these.
+        """
         if given is True:
             return ALL
         if given is None or given is False:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Hashable
 from typing import Any
 
+from pymongo import ReadPreference
+
 from ..config import Settings
 from ..encoding import dumps
 from ..errors import Refusal
@@ -26,7 +28,7 @@ def load_rows(query: Query, settings: Settings) -> dict[Hashable, bytes]:
         Refusal: too_big, when there are more rows than a view may hold.
         PyMongoError: the database did not answer in time.
     """
-    collection = query.exposure.document_class._get_collection()
+    collection = query.exposure.document_class._get_collection().with_options(read_preference=ReadPreference.PRIMARY)
     timeout = settings.database_timeout
     cursor = collection.find(
         query.to_query(),

@@ -18,10 +18,10 @@ __all__ = ["LEAF", "Embedded", "Expanded", "Identity", "Items", "Node", "Picked"
 class Node(ABC):
     """How one stored value is shown."""
 
-    __slots__ = ("key",)
-
     #: A text that is equal for nodes that show the same, in every process.
     key: str
+    #: Whether documents that the value refers to are shown in it.
+    expands = False
 
     @abstractmethod
     def value(self, stored: Any, references: References) -> Any:
@@ -60,10 +60,9 @@ class Identity(Node):
 class Items(Node):
     """Each item of a list, or each value of a map, by one node."""
 
-    __slots__ = ("_inner",)
-
     def __init__(self, inner: Node) -> None:
         self._inner = inner
+        self.expands = inner.expands
         self.key = f"[{inner.key}]"
 
     def value(self, stored: Any, references: References) -> Any:
@@ -82,8 +81,6 @@ class Items(Node):
 class Picked(Node):
     """Some keys of a value without declared fields."""
 
-    __slots__ = ("_keys",)
-
     def __init__(self, keys: Mapping[str, Node]) -> None:
         self._keys = dict(sorted(keys.items()))
         self.key = f"pick{_keys_text(self._keys)}"
@@ -99,13 +96,15 @@ class Picked(Node):
 class Selected:
     """Some declared fields of a document: (name on the wire, name in the database, node), in the order shown."""
 
-    __slots__ = ("_fields", "_fills", "key", "paths")
+    __slots__ = ("_fields", "_fills", "expands", "key", "paths")
 
     def __init__(self, fields: list[tuple[str, str, Node]], *, fills: bool) -> None:
         self._fields = fields
         #: Whether a field that is not stored is shown as null.
         self._fills = fills
         self.key = f"{'+' if fills else '-'}{_keys_text({name: node for name, _, node in fields})}"
+        #: Whether other documents are shown in some field.
+        self.expands = any(node.expands for _, _, node in fields)
         #: The names in the database of what is shown.
         self.paths = tuple(path for _, path, _ in fields)
 
@@ -122,17 +121,16 @@ class Selected:
     def note_missing(self, document: Mapping[str, Any], references: References, missing: Missing) -> None:
         """Add the documents that the fields refer to, show, and that are not loaded yet."""
         for _, path, node in self._fields:
-            if node is not LEAF:
+            if node.expands:
                 node.note_missing(document.get(path), references, missing)
 
 
 class Embedded(Node):
     """An embedded document, or a list or map of them."""
 
-    __slots__ = ("_selected",)
-
     def __init__(self, selected: Selected) -> None:
         self._selected = selected
+        self.expands = selected.expands
         self.key = f"embedded{selected.key}"
 
     def value(self, stored: Any, references: References) -> Any:
@@ -148,7 +146,7 @@ class Embedded(Node):
 class Expanded(Node):
     """The document that a reference points to, for who may read it; else its id."""
 
-    __slots__ = ("_access", "_exposure", "_projection")
+    expands = True
 
     def __init__(self, exposure: Exposure, access: Access, projection: Projection) -> None:
         self._exposure = exposure
@@ -178,11 +176,13 @@ class Expanded(Node):
 class Projection:
     """The row of a document: its `_id`, then the selected fields."""
 
-    __slots__ = ("_selected", "key", "paths")
+    __slots__ = ("_selected", "expands", "key", "paths")
 
     def __init__(self, selected: Selected) -> None:
         self._selected = selected
         self.key = selected.key
+        #: Whether other documents are shown in the row.
+        self.expands = selected.expands
         #: What has to be read of a document, by names in the database.
         self.paths = (KEY, *(path for path in selected.paths if path != KEY))
 

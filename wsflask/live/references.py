@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 from bson import DBRef
+from pymongo import ReadPreference
 
 from ..access.exposure import Exposure
 from .keys import row_key
@@ -60,7 +61,7 @@ class References:
 
     def _load_class(self, exposure: Exposure, ids: dict[Hashable, Any], timeout: float) -> None:
         found: dict[Hashable, Mapping[str, Any] | None] = dict.fromkeys(ids)
-        collection = exposure.document_class._get_collection()
+        collection = exposure.document_class._get_collection().with_options(read_preference=ReadPreference.PRIMARY)
         query = {"_id": {"$in": list(ids.values())}}
         for document in collection.find(query, max_time_ms=int(timeout * 1000)):
             found[row_key(document["_id"])] = document

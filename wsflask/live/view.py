@@ -19,7 +19,7 @@ from ..protocol.messages import Message
 from .history import LOADING, History
 from .keys import row_key
 from .projection import Projection
-from .references import References
+from .references import Missing, References
 
 __all__ = ["Emission", "Query", "View", "digest"]
 
@@ -124,6 +124,13 @@ class View:
 
     # --- a change
 
+    def missing(self, change: Change, references: References) -> Missing:
+        """Return the documents that the changed row would show and that are not loaded yet."""
+        if not self._projection.expands or change.op == "D" or not self.shows(change.document):
+            return {}
+        assert change.document is not None
+        return self._projection.missing(change.document, references)
+
     def shows(self, document: Mapping[str, Any] | None) -> bool:
         """Return whether the raw document is a row of the view."""
         return document is not None and self._scope.matches(document) and self._access.matches(document)
@@ -155,10 +162,9 @@ class View:
             return None
         if change.op != "D":
             return Emission("R", dumps({"_id": change.id}))
-        if self.shows(change.document):
+        if self.shows(change.document) and not self._projection.expands:
             assert change.document is not None
-            if not self._projection.missing(change.document, _NO_REFERENCES):
-                return Emission("D", dumps(self._projection.row(change.document, _NO_REFERENCES)))
+            return Emission("D", dumps(self._projection.row(change.document, _NO_REFERENCES)))
         return Emission("D", dumps({"_id": change.id}))
 
     # --- a load

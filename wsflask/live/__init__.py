@@ -1,0 +1,5 @@
+"""Live views of documents."""
+
+from .broadcaster import Broadcaster
+
+__all__ = ["Broadcaster"]

@@ -1,0 +1,320 @@
+"""Broadcaster: clients subscribe to documents, and see them change."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from mongoengine import Document
+
+from ..access.grants import NOTHING
+from ..errors import Refusal
+from ..feed.base import Change, Gap, Subscription
+from ..protocol.messages import Message
+from ..service import Host, Service
+from .asking import Asked, parse_subscribe, query_for
+from .catalog import Right, parse_catalog
+from .references import References
+from .subscriber import Subscriber
+from .views import LiveViews
+
+if TYPE_CHECKING:
+    from ..connection import Connection
+
+__all__ = ["Broadcaster"]
+
+_log = logging.getLogger(__name__)
+
+#: Changes that are taken in together: what their rows refer to is loaded by one query for each class.
+_BATCH = 200
+#: Seconds without a change after which views that nobody watches are looked through.
+_QUIET = 1.0
+
+
+class Broadcaster(Service):
+    """Live documents on the channel `documents`.
+
+    A client subscribes to a class, a scope and a catalog; it gets the rows, then every change of them. Only what is
+    exposed on the server can be seen, by those who may (`WebSocketServer.expose`).
+    """
+
+    channel = "documents"
+
+    def __init__(self, server: Host | None = None) -> None:
+        super().__init__(server)
+        self._views = self._new_views() if server is not None else None
+        self._feed: Subscription | None = None
+        self._followed: frozenset[str] = frozenset()
+        self._following = threading.Condition(threading.Lock())
+
+    def bind(self, server: Host) -> None:
+        """Note the server; called once before any hook."""
+        super().bind(server)
+        self._views = self._new_views()
+
+    @property
+    def views(self) -> LiveViews:
+        """The views of this process."""
+        if self._views is None:
+            self._views = self._new_views()
+        return self._views
+
+    def _new_views(self) -> LiveViews:
+        return LiveViews(self.server.settings, self.server.secret, self._deliver)
+
+    # --- what clients ask
+
+    def on_connect(self, ws: Connection, user: Any) -> None:
+        """Let the connection in; it hears of nothing before it subscribes."""
+        self.accept(ws)
+
+    def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
+        """Subscribe or unsubscribe: `{"action": …, "data": …}`. May switch.
+
+        Raises:
+            Refusal: bad_action, bad_data, not_found, forbidden, too_big, too_deep, unavailable.
+        """
+        if not isinstance(message, dict) or not message.keys() <= {"action", "data"}:
+            raise Refusal("bad_data", "a request has an action and data")
+        if message.get("action") == "subscribe":
+            self._subscribe(ws, user, parse_subscribe(message.get("data")), {}, answers=True)
+            return None
+        if message.get("action") == "unsubscribe":
+            return self._unsubscribe(ws, message.get("data"))
+        raise Refusal("bad_action")
+
+    def on_disconnect(self, ws: Connection, user: Any) -> None:
+        """Forget the client's subscriptions."""
+        self.disconnect(ws)
+
+    def _unsubscribe(self, ws: Connection, data: Any) -> dict[str, Any]:
+        if not isinstance(data, dict) or data.keys() != {"view"} or not isinstance(data["view"], str):
+            raise Refusal("bad_data", "the data of an unsubscription")
+        if not self.views.detach(ws, data["view"]):
+            raise Refusal("not_found")
+        return {"view": data["view"]}
+
+    def _subscribe(
+        self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
+    ) -> Subscriber:
+        query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **acl)
+        self._await_feed(asked.class_name)
+        parameters = {
+            "data_scope": query.scope.to_wire(),
+            "catalog": asked.catalog,
+            "show_hidden": is_hidden_shown,
+            "start_seq": asked.start_seq,
+            "view": asked.view,
+            **acl,
+            **extra,
+        }
+        subscriber = self.views.attach(ws, query, parameters)
+        parameters["view"] = subscriber.view.name
+        self.views.wait(subscriber)
+        try:
+            if answers:
+                ws.reply(_answer(asked.class_name, subscriber))
+            self.views.send(subscriber)
+        except BaseException:
+            self.views.detach(ws, subscriber.view.name)
+            raise
+        return subscriber
+
+    # --- following the feed
+
+    def run(self) -> None:
+        """Follow the changes of all exposed classes; each start begins with a fresh load of what is watched."""
+        while True:
+            exposed = list(self.server.exposures)
+            with self._following:
+                if not exposed:
+                    self._following.wait(_QUIET)
+                    continue
+            position = self.server.feed.position
+            feed = self.server.feed.watch(*(exposure.document_class for exposure in exposed), name=self.channel)
+            with feed:
+                self.views.begin(position)
+                with self._following:
+                    self._feed = feed
+                    self._followed = frozenset(exposure.name for exposure in exposed)
+                    self._following.notify_all()
+                try:
+                    is_over = self._follow(feed)
+                finally:
+                    with self._following:
+                        self._feed, self._followed = None, frozenset()
+            if is_over:
+                return
+
+    def _follow(self, feed: Subscription) -> bool:
+        """Take in what the feed tells; return whether it has ended by itself."""
+        while True:
+            item = feed.take(_QUIET)
+            if item is None:
+                if feed.is_closed:
+                    return self._followed != frozenset()
+                self.views.sweep()
+                continue
+            batch: list[Change] = []
+            while item is not None:
+                if isinstance(item, Gap):
+                    self.views.follow(batch)
+                    batch = []
+                    self.views.begin(item.seq)
+                else:
+                    batch.append(item)
+                item = feed.take(0) if len(batch) < _BATCH else None
+            self.views.follow(batch)
+
+    def _await_feed(self, class_name: str) -> None:
+        """Wait until changes of the class are followed: a load may only begin then. May switch.
+
+        Raises:
+            Refusal: unavailable.
+        """
+        with self._following:
+            if class_name in self._followed:
+                return
+            if self._feed is not None:
+                self._followed = frozenset()  # exposed after the feed was asked: ask again, for all
+                self._feed.close()
+            if not self._following.wait_for(
+                lambda: class_name in self._followed, self.server.settings.database_timeout
+            ):
+                raise Refusal("unavailable", "the feed is not followed yet")
+
+    def _deliver(self, ws: Connection, message: Message) -> None:
+        try:
+            if self.subscriber_is_connected(ws):
+                self.send_message(ws, message)
+        except Exception:
+            _log.exception("a message could not be sent to connection %s", ws.id)
+
+    # --- for the server's own code
+
+    @property
+    def active_connections(self) -> dict[str, dict[Connection, dict[str, Any]]]:
+        """Who is subscribed in this process: class name to connection to the parameters of its latest subscription."""
+        found: dict[str, dict[Connection, dict[str, Any]]] = {}
+        for subscriber in self.views.subscriptions():
+            name = subscriber.view.query.exposure.name
+            found.setdefault(name, {})[subscriber.ws] = subscriber.parameters
+        return found
+
+    def accept(self, websocket: Connection) -> None:
+        """Let a connection in; called when it opens. Does nothing by default."""
+
+    def subscribe(
+        self,
+        websocket: Connection,
+        class_name: str,
+        data_scope: list[dict[str, Any]] | None = None,
+        catalog: dict[str, Any] | None = None,
+        show_hidden: bool = False,
+        start_seq: str = "",
+        acl: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Subscribe a connection from the server's side; return the parameters. May switch.
+
+        The rows are sent (op L) before this returns, then what changes. A connection may have several subscriptions,
+        also to one class.
+
+        Args:
+            acl: grants, or a function of the connection's user, in place of the exposure's own. Who gives it vouches
+                for `show_hidden` too; without it both are judged as if the client had asked.
+            kwargs: kept with the parameters. `view`, with `start_seq`, names the view to resume.
+
+        Raises:
+            Refusal: as for a client's request.
+        """
+        asked = Asked(class_name, data_scope, catalog, show_hidden, start_seq, kwargs.pop("view", ""))
+        given = {} if acl is None else {"acl": acl}
+        return self._subscribe(websocket, websocket.user, asked, kwargs, answers=False, **given).parameters
+
+    def unsubscribe(self, websocket: Connection, view: str) -> bool:
+        """End the subscription to a view, as named in its parameters; return whether there was one."""
+        return self.views.detach(websocket, view)
+
+    def disconnect(self, websocket: Connection) -> None:
+        """End all subscriptions of a connection."""
+        self.views.detach_all(websocket)
+
+    def subscriber_is_connected(self, websocket: Connection) -> bool:
+        """Return whether messages can be sent to the connection."""
+        return websocket.is_open
+
+    def send_message(self, websocket: Connection, message: Message) -> None:
+        """Send an encoded message to one connection; never blocks."""
+        websocket.send(message)
+
+    def send_json(self, websocket: Connection, content: Any) -> None:
+        """Send a payload on this channel to one connection; never blocks."""
+        self.send_message(websocket, Message(self.channel, content))
+
+    def document_sent(self, doc: Document, op: str, seq: str = "") -> None:
+        """Tell the subscribers in this process of a document, as if the feed had. May switch.
+
+        For documents that the database does not tell of. The same rights, scopes and catalogs count.
+
+        Args:
+            op: "I" or "L" for a document that is there, "U" for one that changed, "D" for one that is gone.
+            seq: its position; one that does not sort after the last one is replaced.
+        """
+        raw = doc.to_mongo().to_dict()
+        change = Change(seq, "U" if op == "L" else op, doc._get_collection_name(), raw.get("_id"), raw)
+        self.views.follow([change])
+
+    def get_message_body(
+        self,
+        doc: Document,
+        data_scope: list[dict[str, Any]] | None,
+        catalog: dict[str, Any] | None,
+        show_hidden: bool,
+    ) -> dict[str, Any] | None:
+        """Return the row of a document, or None when it is out of scope or its class is not exposed.
+
+        References stay ids: there is no user here whose right to what they point to could be asked.
+        """
+        exposure = self.server.exposures.for_class(type(doc))
+        if exposure is None:
+            return None
+        visible = exposure.visible(show_hidden=show_hidden)
+        raw = doc.to_mongo().to_dict()
+        if not exposure.parse_scope(data_scope, visible).matches(raw):
+            return None
+        right = Right(exposure, NOTHING, visible)
+        projection = parse_catalog(catalog, right, lambda _: None)
+        return projection.row(raw, References())
+
+    def check_subscriber_acl(self, doc: Document, acl: Any, user: Any = None) -> bool:
+        """Return whether this acl lets the document be read; None and an empty one do not.
+
+        Args:
+            acl: a list of grants, or a function of the user.
+            user: whom to ask the function about.
+        """
+        exposure = self.server.exposures.for_class(type(doc))
+        if exposure is None:
+            return False
+        try:
+            access = exposure.access_from(acl(user) if callable(acl) else acl)
+        except Exception:
+            _log.exception("an acl for %s failed and denies", exposure.name)
+            return False
+        return exposure.may_read(access, doc.to_mongo().to_dict())
+
+
+def _answer(class_name: str, subscriber: Subscriber) -> dict[str, Any]:
+    parameters = subscriber.parameters
+    return {
+        "view": subscriber.view.name,
+        "class_name": class_name,
+        "data_scope": parameters["data_scope"],
+        "catalog": parameters["catalog"],
+        "show_hidden": parameters["show_hidden"],
+        "seq": subscriber.position,
+        "state": subscriber.state,
+        "rows": subscriber.rows,
+    }
