@@ -111,9 +111,11 @@ class Supervised:
                 self._worker.join(3600.0)
             if finished or self._stopped.is_set():
                 return
-            delay = _FIRST if time.monotonic() - started > _HEALTHY else min(delay * 2, _LONGEST)
+            if time.monotonic() - started > _HEALTHY:
+                delay = _FIRST
             _log.error("the task %s died; it starts again within %.1f s", self.name, delay)
             self._stopped.wait(random.uniform(0, delay))
+            delay = min(delay * 2, _LONGEST)
             self.restarts += 1
             if self._on_restart is not None and not self._stopped.is_set():
                 self._on_restart()
