@@ -12,7 +12,7 @@ from flask_login import LoginManager, UserMixin, login_required, login_user, log
 __all__ = ["Flight", "User", "create_app"]
 
 
-class User(UserMixin):  # type: ignore[misc] # flask_login has no types
+class User(UserMixin):
     """A user whose name says everything: "ann.pilots" is ann of the group pilots."""
 
     def __init__(self, name: str) -> None:
@@ -20,7 +20,7 @@ class User(UserMixin):  # type: ignore[misc] # flask_login has no types
         self.groups = name.split(".")[1:]
 
 
-class Flight(mongoengine.Document):  # type: ignore[misc] # mongoengine has no types
+class Flight(mongoengine.Document):
     """A document to watch."""
 
     meta = {"collection": "flights"}
