@@ -1,0 +1,288 @@
+"""The service on the channel `clipboard`: the same entries in every tab and on every device of a user."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pymongo
+
+from ..config import Settings
+from ..connection import Connection
+from ..documents import ClipboardState
+from ..documents.fields import utc_now
+from ..errors import Refusal
+from ..feed.base import Change, Gap, Subscription
+from ..protocol.messages import Message
+from ..service import Host, Service
+from .clipboard_entries import Edit, Limits, Raw, add, data_entry, flush, parse, remove, render
+from .clipboard_store import ClipboardStore
+from .references import find_references, parse_load, refs_of_document, stale_refs
+
+__all__ = ["Clipboard"]
+
+#: Deleted documents that are looked up in the clipboards by one update.
+_BATCH = 1000
+#: Clipboards that are compared by one pair of queries after a gap.
+_CHUNK = 100
+#: Bytes of a command id.
+_COMMAND_ID = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Board:
+    """A connected user's clipboard, as his connections were told it last."""
+
+    #: -1: it is not known yet.
+    rev: int = -1
+    message: Message | None = None
+    greeted: dict[Connection, None] = field(default_factory=dict)
+    waiting: dict[Connection, None] = field(default_factory=dict)
+
+
+class Clipboard(Service):
+    """Keep a list of entries for each user: raw data, and references to documents.
+
+    The methods `clipboard_*` may be called by the application too; `user` is a Flask-Login user or his id.
+    """
+
+    channel = "clipboard"
+
+    def __init__(self, server: Host | None = None) -> None:
+        super().__init__(server)
+        self._store = ClipboardStore()
+        self._boards: dict[str, _Board] = {}
+        self._by_connection: dict[Connection, _Board] = {}
+        # A state and the messages that tell of it belong together: sending never blocks.
+        self._lock = threading.RLock()
+        self._changes: Subscription | None = None
+        actions = {"add": self._add, "load": self._load, "remove": self._remove, "flush": self._flush}
+        self._actions: dict[str, Callable[[Any, Any, str | None], Raw]] = {
+            **actions,
+            **{f"clipboard_{name}": action for name, action in actions.items()},
+        }
+
+    # --- for the application
+
+    def clipboard_add(self, user: Any, data: Any) -> list[dict[str, Any]]:
+        """Add an entry with raw data, anything that JSON can hold; return the new clipboard. May switch.
+
+        Raises:
+            Refusal: bad_data or too_big.
+        """
+        return self._done(self._add(user, data, None))
+
+    def clipboard_load(self, user: Any, data: Any) -> list[dict[str, Any]]:
+        """Add references to documents, `{"model": name, "ids": [...]}`; return the new clipboard. May switch.
+
+        Raises:
+            Refusal: bad_data, too_big, or not_found: the class is not exposed, or one of the documents does not exist
+                or may not be read by the user. Then none is added.
+        """
+        return self._done(self._load(user, data, None))
+
+    def clipboard_remove(self, user: Any, data: Any) -> list[dict[str, Any]]:
+        """Remove the entry with the integer id `data`; return the new clipboard. May switch.
+
+        Raises:
+            Refusal: bad_data or not_found.
+        """
+        return self._done(self._remove(user, data, None))
+
+    def clipboard_flush(self, user: Any, data: Any = None) -> list[dict[str, Any]]:
+        """Remove every entry; `data` is ignored. Return the new clipboard, an empty list. May switch."""
+        return self._done(self._flush(user, data, None))
+
+    # --- hooks
+
+    def on_connect(self, ws: Connection, user: Any) -> None:
+        """Send the user's whole clipboard."""
+        self._subscribe()
+        with self._lock:
+            if not ws.is_open:
+                return  # on_disconnect may have been called already
+            # From here on the feed keeps the board up to date, so that nothing falls between query and greeting.
+            board = self._boards.setdefault(ws.user_id, _Board())
+            board.waiting[ws] = None
+            self._by_connection[ws] = board
+        try:
+            with self._timeout():
+                state = self._checked(self._store.load(ws.user_id))
+        except BaseException:
+            self.on_disconnect(ws, user)
+            raise
+        with self._lock:
+            self._take(ws.user_id, state)
+            if ws in board.waiting and board.message is not None:
+                ws.send(board.message)
+                del board.waiting[ws]
+                board.greeted[ws] = None
+
+    def on_disconnect(self, ws: Connection, user: Any) -> None:
+        with self._lock:
+            board = self._by_connection.pop(ws, None)
+            if board is not None:
+                board.greeted.pop(ws, None)
+                board.waiting.pop(ws, None)
+                if not board.greeted and not board.waiting:
+                    del self._boards[ws.user_id]
+
+    def on_message(self, ws: Connection, user: Any, message: Any) -> None:
+        """Handle a command; the answer is the new clipboard, and every tab of the user gets it too."""
+        if not isinstance(message, dict):
+            raise Refusal("bad_data")
+        name, command = message.get("action"), message.get("cmd_id")
+        action = self._actions.get(name) if isinstance(name, str) else None
+        if action is None:
+            raise Refusal("bad_action")
+        if command is not None and not (isinstance(command, str) and 0 < len(command.encode()) <= _COMMAND_ID):
+            raise Refusal("bad_data")
+        if "data" not in message and action != self._flush:
+            raise Refusal("bad_data")
+        state = action(user, message.get("data"), command)
+        with self._lock:
+            request_id = ws.request_id
+            self._take(ws.user_id, state, answered=ws if request_id is not None else None)
+            board = self._by_connection.get(ws)
+            if request_id is not None and board is not None and board.message is not None:
+                latest = board.message  # as new as the command's own state, and never older than what ws has seen
+                ws.send(Message(self.channel, payload_json=latest.payload_json, seq=latest.seq, id=request_id))
+
+    def run(self) -> None:
+        """Relay changes of clipboards, and notice when documents that they refer to are deleted."""
+        changes = self._subscribe()
+        gone: set[str] = set()
+        try:
+            self._reload()
+            for change in changes:
+                if isinstance(change, Gap):
+                    self._reload()
+                elif change.collection == ClipboardState._get_collection_name():
+                    self._relay(change)
+                elif change.op == "D":
+                    gone.update(refs_of_document(change.collection, change.id, self.server.exposures))
+                if gone and (len(gone) >= _BATCH or not changes.statistics()["waiting"]):
+                    self._flag(gone, set())
+                    gone.clear()
+        finally:
+            changes.close()
+
+    # --- commands
+
+    def _add(self, user: Any, data: Any, command: str | None) -> Raw:
+        entry = data_entry(data, utc_now())
+        return self._command(user, command, lambda state: add(state, [entry], self._limits))
+
+    def _load(self, user: Any, data: Any, command: str | None) -> Raw:
+        exposure, keys = parse_load(data, self.server.exposures, self._settings.load_max_ids)
+        if len(keys) > self._limits.entries:
+            raise Refusal("too_big")
+        found: list[Raw] = []
+
+        def make(state: Raw) -> Edit:
+            if keys and not found:
+                found.extend(find_references(user, exposure, keys))
+            return add(state, found, self._limits)
+
+        state = self._command(user, command, make)
+        with self._timeout():
+            return self._checked(state)  # one may have been deleted before the entry was there to be flagged
+
+    def _remove(self, user: Any, data: Any, command: str | None) -> Raw:
+        if type(data) is not int:
+            raise Refusal("bad_data")
+        return self._command(user, command, lambda state: remove(state, data))
+
+    def _flush(self, user: Any, data: Any, command: str | None) -> Raw:
+        return self._command(user, command, flush)
+
+    def _command(self, user: Any, command: str | None, make: Callable[[Raw], Edit]) -> Raw:
+        with self._timeout():
+            return self._store.command(_id_of(user), command, make)
+
+    def _done(self, state: Raw) -> list[dict[str, Any]]:
+        self._take(state["_id"], state)
+        return parse(render(state))
+
+    # --- to the clients
+
+    def _take(self, user_id: str, state: Raw, answered: Connection | None = None) -> None:
+        """Tell the user's connections of a state, unless they know a newer one; `answered` gets it as its answer."""
+        with self._lock:
+            board = self._boards.get(user_id)
+            if board is None or state["rev"] <= board.rev:
+                return
+            board.rev = state["rev"]
+            board.message = Message(self.channel, payload_json=render(state), seq=f"{board.rev:020d}")
+            if board.greeted:
+                self.server.hub.send(board.message, [ws for ws in board.greeted if ws is not answered])
+
+    def _relay(self, change: Change) -> None:
+        if change.id not in self._boards:
+            return
+        if change.op == "D" or change.document is None:
+            self._deleted(change.id)
+        else:
+            self._take(change.id, change.document)
+
+    def _deleted(self, user_id: str) -> None:
+        """Show an empty clipboard where somebody has deleted the document."""
+        with self._lock:
+            board = self._boards.get(user_id)
+            if board is not None and board.rev > 0:
+                self._take(user_id, {"rev": board.rev + 1, "entries": []})
+
+    def _reload(self) -> None:
+        """Compare what the connections know with the database, and with the documents referred to."""
+        revs = {user_id: board.rev for user_id, board in list(self._boards.items()) if board.rev >= 0}
+        users = iter(revs)
+        while chunk := list(itertools.islice(users, _CHUNK)):
+            with self._timeout():
+                gone, back = stale_refs(self._store.referring(chunk), self.server.exposures)
+                self._store.flag(gone, missing=True)
+                self._store.flag(back, missing=False)
+                states = self._store.load_many({user_id: revs[user_id] for user_id in chunk})
+            for user_id, state in states.items():
+                if state["rev"] == 0:
+                    self._deleted(user_id)
+                else:
+                    self._take(user_id, state)
+
+    def _checked(self, state: Raw) -> Raw:
+        """Return the state with its references compared with the documents."""
+        gone, back = stale_refs([state], self.server.exposures)
+        return self._store.load(state["_id"]) if self._flag(gone, back) else state
+
+    def _flag(self, gone: set[str], back: set[str]) -> bool:
+        with self._timeout():
+            is_changed = bool(gone) and self._store.flag(gone, missing=True)
+            is_changed = (bool(back) and self._store.flag(back, missing=False)) or is_changed
+        if is_changed and not self.server.feed.sees_every_write:
+            self._reload()
+        return is_changed
+
+    def _subscribe(self) -> Subscription:
+        """Return the subscription; there is one before the first clipboard is queried."""
+        with self._lock:
+            if self._changes is None or self._changes.is_closed:
+                classes = [exposure.document_class for exposure in self.server.exposures]
+                self._changes = self.server.feed.watch(ClipboardState, *classes, name="clipboard")
+            return self._changes
+
+    @property
+    def _settings(self) -> Settings:
+        return self._server.settings if self._server is not None else Settings()
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self._settings.clipboard_max_entries, self._settings.clipboard_max_bytes)
+
+    def _timeout(self) -> Any:
+        return pymongo.timeout(self._settings.database_timeout)
+
+
+def _id_of(user: Any) -> str:
+    return user if isinstance(user, str) else str(user.get_id())
