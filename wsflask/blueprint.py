@@ -16,7 +16,7 @@ from .connection import Identity
 from .session import Sessions
 from .transport.handshake import Refused, check_handshake, origin_is_allowed
 from .transport.link import Link, Owner
-from .transport.route import add_route
+from .transport.route import add_route, is_endpoint
 
 __all__ = ["Door", "make_blueprint"]
 
@@ -55,7 +55,7 @@ def make_blueprint(door: Door) -> Blueprint:
 
     @blueprint.before_request
     def _admit() -> Response | None:
-        if request.endpoint != f"{blueprint.name}.websocket":
+        if not is_endpoint("websocket"):
             return None
         refused = _refusal(door)
         return _answer(refused) if refused is not None else None
@@ -85,6 +85,9 @@ def _refusal(door: Door) -> Refused | None:
     except PyMongoError as error:
         _log.warning("a handshake was refused: the database failed: %s", type(error).__name__)
         return Refused(503, "The database cannot be reached.", {"Retry-After": "5"})
+    except Exception:
+        _log.exception("a handshake was refused: its user could not be found out")
+        return Refused(503, "The user cannot be found out.", {"Retry-After": "5"})
     return None
 
 

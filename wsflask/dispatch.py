@@ -44,11 +44,14 @@ class Dispatcher:
         self._limits = Limits(settings.max_json_depth, settings.max_json_keys, settings.max_json_string)
 
     def opened(self, connection: Connection) -> None:
-        """Welcome the client and have every service greet it."""
-        if connection.form == V1:
-            connection.send(self._welcome())
+        """Have every service greet the client."""
         with self._hooks.context():
             self._hooks.on_connect(connection, connection.user)
+
+    def welcome(self, connection: Connection) -> None:
+        """Welcome the client; to be called before anything else can be sent to it."""
+        if connection.form == V1:
+            connection.send(self._welcome())
 
     def _welcome(self) -> Message:
         settings = self._settings

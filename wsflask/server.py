@@ -88,7 +88,12 @@ class WebSocketServer:
     # --- setting up
 
     def init_app(self, app: Flask) -> None:
-        """Register the blueprint on the application."""
+        """Register the blueprint on the application.
+
+        Raises:
+            ConfigError: as `attach` does.
+        """
+        _check_is_first(app)
         app.register_blueprint(self.blueprint)
 
     def attach(self, app: App) -> None:
@@ -97,8 +102,7 @@ class WebSocketServer:
         Raises:
             ConfigError: the application has a server already, lacks Flask-Login or a SECRET_KEY, or a setting is wrong.
         """
-        if "wsflask" in app.extensions:
-            raise ConfigError("this application has a WebSocketServer already; register one, with all services")
+        _check_is_first(app)
         if not app.secret_key:
             raise ConfigError("the application has no SECRET_KEY; sessions, and so users, need one")
         settings = Settings.from_config(app.config)
@@ -161,6 +165,7 @@ class WebSocketServer:
         elif len(self.hub.connections_of(identity.user_id)) >= self.settings.connections_per_user:
             connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
         else:
+            self._dispatcher.welcome(connection)
             self.hub.add(connection)
         return connection
 
@@ -247,8 +252,8 @@ class WebSocketServer:
             self._feed = create_feed(self.settings)
             self._feed.start()
             self._tasks = [
-                spawn("wsflask ticker", self._tick),
-                spawn("wsflask sessions", self._check_sessions),
+                supervise("wsflask ticker", self._tick),
+                supervise("wsflask sessions", self._check_sessions),
                 *(supervise(f"wsflask {type(service).__name__}", self._runner(service)) for service in self._workers),
             ]
             worker = _gunicorn_worker()
@@ -293,9 +298,10 @@ class WebSocketServer:
         while True:
             time.sleep(_TICK)
             now = time.monotonic()
-            for connection in [*self.hub.connections(), *self._closing]:
+            closing = self._closing.copy()
+            for connection in [*self.hub.connections(), *closing]:
                 connection.tick(now)
-            self._closing = {connection for connection in self._closing if connection.state is not State.CLOSED}
+            self._closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
 
     def _check_sessions(self) -> None:
         while True:
@@ -318,14 +324,18 @@ def _gunicorn_worker() -> Any:
     return worker if hasattr(worker, "alive") else None
 
 
+def _check_is_first(app: App) -> None:
+    if "wsflask" in app.extensions:
+        raise ConfigError("this application has a WebSocketServer already; register one, with all services")
+
+
 def _make_services(given: Iterable[type[Service] | Service | str]) -> list[Service]:
+    if not isinstance(given, list | tuple):
+        raise ConfigError(f"services is {given!r}; write a list of service classes, instances or import names")
     services: list[Service] = []
     channels: set[str] = set()
     for one in given:
-        found = import_string(one.replace(":", ".")) if isinstance(one, str) else one
-        service = found() if isinstance(found, type) else found
-        if not isinstance(service, Service):
-            raise ConfigError(f"{one!r} is not a wsflask.Service; subclass it and name its channel")
+        service = _make_service(one)
         if not is_channel_name(service.channel) or service.channel in RESERVED_CHANNELS:
             raise ConfigError(f"{type(service).__name__}.channel is {service.channel!r}; write a name such as 'orders'")
         if service.channel in channels:
@@ -333,3 +343,16 @@ def _make_services(given: Iterable[type[Service] | Service | str]) -> list[Servi
         channels.add(service.channel)
         services.append(service)
     return services
+
+
+def _make_service(given: type[Service] | Service | str) -> Service:
+    try:
+        found = import_string(given.replace(":", ".")) if isinstance(given, str) else given
+    except ImportError as error:
+        sentence = f"the service {given!r} cannot be imported; write 'package.module:Class' ({error})"
+        raise ConfigError(sentence) from error
+    if isinstance(found, type) and issubclass(found, Service):
+        return found()
+    if not isinstance(found, Service):
+        raise ConfigError(f"{given!r} is not a wsflask.Service; subclass it and name its channel")
+    return found

@@ -50,7 +50,9 @@ class Sessions:
 
     def name_session(self) -> None:
         """Give a session from before wsflask was there its name; called before every request of the application."""
-        if flask.request.endpoint != "static" and "_user_id" in flask.session:
+        endpoint = flask.request.endpoint or ""
+        # A name given at a handshake would be lost: the answer to it cannot set a cookie.
+        if endpoint.rpartition(".")[2] not in ("static", "websocket") and "_user_id" in flask.session:
             self._ensure_name(str(flask.session["_user_id"]))
 
     def _ensure_name(self, user_id: str) -> str:
@@ -65,8 +67,9 @@ class Sessions:
         named = flask.session.get(_KEY)
         if isinstance(named, dict) and named.get("user") == user_id:
             return str(named.get("id"))
-        # A cookie that never came by the application's own pages; all such sessions of a user end together.
-        return f"user:{user_id}"
+        if "_user_id" not in flask.session:
+            return f"request:{user_id}"  # Signed in by what each request brings; there is no logout.
+        return _unnamed(user_id)
 
     def _logged_in(self, _app: Flask, user: Any, **_: Any) -> None:
         named = flask.session.get(_KEY)
@@ -78,8 +81,10 @@ class Sessions:
     def _logged_out(self, _app: Flask, user: Any, **_: Any) -> None:
         user_id = str(user.get_id()) if user is not None else ""
         named = flask.session.pop(_KEY, None)
-        session_id = str(named.get("id")) if isinstance(named, dict) else f"user:{user_id}"
-        self._end(session_id, user_id)
+        if isinstance(named, dict):
+            self._end(str(named.get("id")), user_id)
+        if user_id:
+            self._end(_unnamed(user_id), user_id)
 
     def _end(self, session_id: str, user_id: str) -> None:
         try:
@@ -115,6 +120,11 @@ class Sessions:
         loader = self._app.login_manager._user_callback  # type: ignore[attr-defined]
         with self._app.app_context():
             return loader(user_id) if loader is not None else True
+
+
+def _unnamed(user_id: str) -> str:
+    """Return the id of a cookie from before wsflask that never came by a page since; a user's all end together."""
+    return f"user:{user_id}"
 
 
 def _is_active(user: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from ..documents import EndedSession, Publication
@@ -12,6 +13,8 @@ from ..protocol.messages import Message
 from ..service import Service
 
 __all__ = ["Relay"]
+
+_log = logging.getLogger(__name__)
 
 
 class Relay(Service):
@@ -28,7 +31,10 @@ class Relay(Service):
                 elif change.op != "I" or change.document is None:
                     continue
                 elif change.collection == publications:
-                    self._relay(change.seq, change.document)
+                    try:
+                        self._relay(change.seq, change.document)
+                    except Exception:
+                        _log.exception("the publication %s could not be sent", change.id)
                 else:
                     self._end(str(change.id))
         finally:

@@ -20,7 +20,7 @@ from .link import Link, Owner
 from .parked import ParkedLink
 from .threaded import ThreadedLink
 
-__all__ = ["add_route", "prepare"]
+__all__ = ["add_route", "is_endpoint", "prepare"]
 
 #: Servers whose socket can be parked, by flask-sock's word for them.
 _PARKING_MODES = ("gunicorn", "gevent")
@@ -46,6 +46,11 @@ class _NoReader:
 
     def start(self) -> None:
         """Read nothing."""
+
+
+def is_endpoint(name: str) -> bool:
+    """Return whether the request is for this endpoint of its blueprint, under whatever name that is registered."""
+    return (request.endpoint or "").rpartition(".")[2] == name
 
 
 def add_route(
@@ -83,7 +88,7 @@ def add_route(
 
     @blueprint.before_request
     def _before() -> None:
-        if request.endpoint == f"{blueprint.name}.{endpoint}":
+        if is_endpoint(endpoint):
             g._wsflask_takes_socket = True
             # simple-websocket accepts compression whenever it is offered, at 90 KB a connection.
             request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
