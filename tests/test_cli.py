@@ -13,7 +13,7 @@ import pytest
 from tests.harness import ROOT, Database, Servers, wait_until
 from wsflask.cli.databases import redacted
 from wsflask.cli.places import RunningDemo, cache_folder, running_demo_uri, secret_key
-from wsflask.embedded import free_port
+from wsflask.embedded import find_mongod, free_port, start_child, stop_child
 
 APP = """
 from gevent import monkey
@@ -21,7 +21,7 @@ monkey.patch_all()
 import mongoengine
 from flask import Flask
 from flask_login import LoginManager
-from wsflask.server import WebSocketServer
+from wsflask import WebSocketServer
 mongoengine.connect(host="{uri}")
 app = Flask(__name__)
 app.config["SECRET_KEY"] = {key}
@@ -226,3 +226,58 @@ def test_the_cache_is_private_and_the_secret_key_in_it_stays_the_same(tmp_path: 
     assert re.fullmatch("[0-9a-f]{64}", key)
     assert secret_key(folder) == key
     assert (folder / "secret-key").stat().st_mode & 0o077 == 0
+
+
+def test_the_doctor_warns_of_a_standalone_server(wsflask: Command, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "data").mkdir()
+    command = [find_mongod(os.environ.get("WSFLASK_MONGOD")), "--dbpath", str(tmp_path / "data"), "--port", str(port)]
+    server = start_child([*command, "--bind_ip", "127.0.0.1", "--nounixsocket"], output=subprocess.DEVNULL)
+    try:
+        shown = wsflask.run("doctor", "--mongodb-uri", f"mongodb://127.0.0.1:{port}/?serverSelectionTimeoutMS=20000")
+    finally:
+        stop_child(server, timeout=0)
+
+    assert "warn  change streams  a standalone server has none" in shown
+    assert "start mongod with --replSet" in shown
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "finding"),
+    [
+        ("monkey.patch_all()\n", "", "ok    gevent          patched by gunicorn's worker; before you use --preload"),
+        ("from gevent", "import pymongo\nfrom gevent", "warn  gevent          the module patches after other imports"),
+        ("app.register_blueprint", "(lambda server: 0)", "fail  application     desk:app has no WebSocketServer"),
+        ("mongoengine.connect(", "dict(", "fail  database        You have not defined a default connection"),
+    ],
+    ids=["unpatched", "late patch", "no server", "no connection"],
+)
+def test_the_doctor_looks_at_the_application(
+    wsflask: Command, database: Database, old: str, new: str, finding: str
+) -> None:
+    wsflask.write_app(database.uri)
+    path = wsflask.folder / "desk.py"
+    path.write_text(path.read_text().replace(old, new))
+
+    assert finding in wsflask.run("doctor", "desk:app", status=1 if finding.startswith("fail") else 0)
+
+
+def test_a_gunicorn_that_is_too_old_is_named(wsflask: Command) -> None:
+    old = wsflask.folder / "gunicorn-20.1.0.dist-info"
+    old.mkdir()
+    (old / "METADATA").write_text("Metadata-Version: 2.1\nName: gunicorn\nVersion: 20.1.0\n")
+    wsflask.env["PYTHONPATH"] = f"{wsflask.folder}:{ROOT}"
+
+    assert "gunicorn 20.1.0 is older than 25.1; pip install 'wsflask[server]'" in wsflask.run("serve", "a:b", status=1)
+
+
+def test_serve_raises_the_limit_of_open_files() -> None:
+    script = (
+        "import resource as r; from wsflask.cli.web import raise_file_limit\n"
+        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (256, hard)); raise_file_limit()\n"
+        "print(r.getrlimit(r.RLIMIT_NOFILE)[0] == min(hard, 65536))"
+    )
+
+    shown = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert shown.stdout.strip() == "True"
