@@ -29,11 +29,8 @@ demo: $(VENV)/installed-demo
 test: $(VENV)/installed-test node_modules/.installed
 	$(call say,Look for what the tests start: mongod$(,) a browser$(,) node)
 	@$(BIN)/python scripts/check_machine.py
-	$(call say,Run the tests in Python and in the browser)
+	$(call say,Run the tests: in Python$(,) in node and in the browser)
 	@$(BIN)/python -m pytest $(ARGS)
-	$(call say,Run the tests of the JavaScript client)
-	@if [ -z '$(NPM)' ]; then echo 'skipped: there is no npm; install Node 20 or later'; \
-	elif [ -f package.json ]; then npm test --silent; fi
 
 lint: $(VENV)/installed-test node_modules/.installed
 	$(call say,Check style and types)
