@@ -34,7 +34,7 @@ def require_program(*names: str) -> str:
         path = shutil.which(name)
         if path is not None:
             return path
-    missing(" or ".join(names))
+    missing(f"{' or '.join(names)}; on Debian and Ubuntu: apt-get install {names[0]}")
 
 
 def fast_folder() -> str | None:
