@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, WebSocketRoute, sync_playwright
 
 SIZES: dict[str, dict[str, Any]] = {
     "desktop": {"viewport": {"width": 1280, "height": 800}},
@@ -49,6 +49,8 @@ class Shots:
         self._folder = folder
         self._suffix = suffix
         self._options = {**options, "reduced_motion": "reduce"}
+        self._websockets: list[WebSocketRoute] = []
+        self._is_cut = False
 
     def take_all(self) -> None:
         """Take them."""
@@ -64,10 +66,7 @@ class Shots:
             self._save(page, "flight")
             page.goto(self._url)
             self._wait_for_rows(page)
-            page.context.set_offline(True)
-            page.evaluate("dispatchEvent(new Event('offline'))")
-            page.route("**/*", lambda route: route.abort())
-            page.wait_for_timeout(500)
+            self._cut(page)
             self._save(page, "disconnected")
 
     def _take_panels(self, page: Page) -> None:
@@ -90,6 +89,21 @@ class Shots:
         self._save(page, "clipboard")
         page.locator("#clipboard").click()
 
+    def _cut(self, page: Page) -> None:
+        """Cut the connection, and every one that the page opens after it."""
+        self._is_cut = True
+        for websocket in self._websockets:
+            websocket.close(code=1001)
+        page.wait_for_selector("#connection[data-state=waiting]")
+        page.wait_for_timeout(200)
+
+    def _opened(self, websocket: WebSocketRoute) -> None:
+        if self._is_cut:
+            websocket.close(code=1001)
+        else:
+            websocket.connect_to_server()
+            self._websockets.append(websocket)
+
     def _wait_for_rows(self, page: Page) -> None:
         page.wait_for_selector("#connection[data-state=open]")
         page.wait_for_selector("#board[aria-busy=false]")
@@ -106,9 +120,14 @@ class Shots:
     def _page(self) -> Iterator[Page]:
         context = self._browser.new_context(**self._options)
         page = context.new_page()
-        page.on("pageerror", print)
+        page.on("pageerror", _say)
+        page.route_web_socket("**/*", self._opened)
         yield page
         context.close()
+
+
+def _say(error: Error) -> None:
+    print(f"the page failed: {error}")
 
 
 if __name__ == "__main__":

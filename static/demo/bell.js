@@ -1,6 +1,6 @@
 /** The bell: how many notifications are unread, and the list of them. */
 
-import { byId, icon, make, pageAddress, setText } from "./dom.js";
+import { byId, icon, keepFocus, make, pageAddress, setText } from "./dom.js";
 import { ago } from "./time.js";
 import { sayFailed, toast } from "./toasts.js";
 
@@ -21,7 +21,7 @@ export function showNotifications(ws) {
 
   const fill = (/** @type {Notification[]} */ items, /** @type {boolean} */ isFirst) => {
     const entries = items.map((item) => entry(item, read));
-    if (isFirst) list.replaceChildren(...entries);
+    if (isFirst) keepFocus(list, panel, () => list.replaceChildren(...entries));
     else list.append(...entries);
     byId("bell-empty").hidden = list.children.length > 0;
     byId("bell-more").hidden = next === null;
@@ -56,7 +56,10 @@ export function showNotifications(ws) {
     }
   });
   panel.addEventListener("toggle", (/** @type {any} */ event) => event.newState === "open" && load());
-  byId("bell-all").addEventListener("click", () => notifications.markAllRead().catch(sayFailed));
+  byId("bell-all").addEventListener("click", () => {
+    panel.focus();
+    notifications.markAllRead().catch(sayFailed);
+  });
   byId("bell-more").addEventListener("click", () => load(next));
 }
 

@@ -7,7 +7,7 @@ import { sayFailed } from "./toasts.js";
 const PAGE = 60;
 /** More changes at once than that are shown without animation. */
 const ANIMATED = 40;
-const LEAVING_MS = 700;
+const LEAVING_MS = 400;
 const SKELETONS = 8;
 const STILL_TO_LEAVE = ["scheduled", "delayed", "boarding"];
 
@@ -40,7 +40,12 @@ class Board {
   /** Rows of the table by flight. @type {Map<string, HTMLElement>} */
   #rows = new Map();
 
-  constructor(/** @type {any} */ ws, /** @type {any} */ clips, /** @type {any} */ form) {
+  /**
+   * @param {import("../wsflask/client.js").Client} ws
+   * @param {ReturnType<typeof import("./clips.js").showClipboard>} clips
+   * @param {any} form
+   */
+  constructor(ws, clips, form) {
     this.#ws = ws;
     this.#clips = clips;
     this.#form = form;
@@ -94,8 +99,10 @@ class Board {
     view.on("error", (error) => isCurrent() && sayFailed(error));
   }
 
+  /** @returns {import("../wsflask/subscription.js").Condition[]} */
   #scope() {
     const { origin, carrier, status } = this.#form.elements;
+    /** @type {import("../wsflask/subscription.js").Condition[]} */
     const scope = [];
     if (origin.value) scope.push({ fn: "origin", op: "==", val: origin.value });
     if (carrier.value) scope.push({ fn: "carrier", op: "==", val: carrier.value });
@@ -124,7 +131,7 @@ class Board {
   #show() {
     const all = this.#found();
     const shown = all.slice(0, this.#limit);
-    const isAnimated = this.#changed.size <= ANIMATED;
+    const isAnimated = this.#changed.size <= ANIMATED && !matchMedia("(prefers-reduced-motion: reduce)").matches;
     this.#drop(new Set(shown.map((flight) => flight._id)), isAnimated);
     let place = this.#body.firstElementChild;
     for (const flight of shown) {

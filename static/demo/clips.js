@@ -1,7 +1,8 @@
 /** The clipboard: a panel with what the user put aside, and the buttons that put flights into it. */
 
-import { byId, icon, make, pageAddress, setText } from "./dom.js";
+import { byId, icon, keepFocus, make, pageAddress, setText } from "./dom.js";
 import { sayFailed, toast } from "./toasts.js";
+import { Watched } from "./watched.js";
 
 /** @typedef {import("../wsflask/clipboard.js").Entry} Entry */
 
@@ -13,8 +14,13 @@ export function showClipboard(ws) {
   const { clipboard } = ws;
   const [count, list, empty, flush, form] = ["count", "list", "empty", "flush", "form"].map((name) => byId(`clipboard-${name}`));
 
+  const watched = new Watched(ws, () => {
+    for (const place of list.querySelectorAll("[data-watched]")) setText(place, watched.say(place.dataset.watched));
+  });
   const show = (/** @type {readonly Entry[]} */ entries) => {
-    list.replaceChildren(...entries.map((one) => entry(one, (id) => clipboard.remove(id).catch(sayFailed))));
+    watched.watch(entries.filter(isFlight).map((one) => one.object_id));
+    const items = entries.map((one) => entry(one, watched, (id) => clipboard.remove(id).catch(sayFailed)));
+    keepFocus(list, form.elements.text, () => list.replaceChildren(...items));
     count.hidden = flush.hidden = entries.length === 0;
     empty.hidden = entries.length > 0;
     setText(count, String(entries.length));
@@ -22,7 +28,15 @@ export function showClipboard(ws) {
     for (const button of document.querySelectorAll("button[data-clip]")) mark(/** @type {any} */ (button), entries);
   };
   clipboard.on("change", show);
-  flush.addEventListener("click", () => clipboard.flush().catch(sayFailed));
+  flush.addEventListener("click", () => {
+    form.elements.text.focus();
+    clipboard.flush().catch(sayFailed);
+  });
+  byId("clipboard-panel").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Escape") return;
+    byId("clipboard-panel").hidePopover();
+    byId("clipboard").focus();
+  });
   form.addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const text = form.elements.text.value.trim();
@@ -80,15 +94,24 @@ function mark(button, entries) {
 
 /**
  * @param {Entry} one
+ * @returns {one is import("../wsflask/clipboard.js").ReferenceEntry}
+ */
+function isFlight(one) {
+  return one.kind === "reference" && one.model === "Flight" && !one.missing;
+}
+
+/**
+ * @param {Entry} one
+ * @param {Watched} watched
  * @param {(id: number) => void} remove
  */
-function entry(one, remove) {
+function entry(one, watched, remove) {
   const isReference = one.kind === "reference";
   const text = isReference ? one.label : textOf(one.data);
-  const isLink = isReference && !one.missing && one.model === "Flight";
-  const label = isLink ? make("a", { href: pageAddress(`flights/${one.object_id}`) }, text) : make("span", {}, text);
+  const label = isFlight(one) ? make("a", { href: pageAddress(`flights/${one.object_id}`) }, text) : make("span", {}, text);
   const body = make("div", {}, label);
-  if (isReference) body.append(make("small", {}, one.missing ? "no longer on the board" : fromOf(one.object_id)));
+  if (isFlight(one)) body.append(make("small", { "data-watched": one.object_id }, watched.say(one.object_id)));
+  else if (isReference) body.append(make("small", {}, "no longer on the board"));
   const button = make("button", { type: "button", class: "tool plain", "aria-label": `Remove ${text}` }, icon("close"));
   button.addEventListener("click", () => remove(one.id));
   const kind = isReference ? (one.missing ? "missing" : "flight") : "note";
@@ -100,7 +123,3 @@ function textOf(data) {
   return typeof data?.text === "string" ? data.text : JSON.stringify(data);
 }
 
-/** @param {string} id */
-function fromOf(id) {
-  return `from ${id.split("-").at(-1)}`;
-}

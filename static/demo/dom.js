@@ -74,6 +74,21 @@ export function replay(element, name) {
 }
 
 /**
+ * Draw a list anew; who was in one of its entries with the keyboard stays at that place.
+ * @param {HTMLElement} list
+ * @param {HTMLElement} fallback gets the focus when no entry is left
+ * @param {() => void} draw
+ */
+export function keepFocus(list, fallback, draw) {
+  const place = [...list.children].findIndex((entry) => entry.contains(document.activeElement));
+  draw();
+  if (place < 0) return;
+  const entry = list.children[Math.min(place, list.children.length - 1)];
+  const next = entry?.querySelector("button") ?? entry?.querySelector("a") ?? fallback;
+  /** @type {HTMLElement} */ (next).focus();
+}
+
+/**
  * The address of a page of this application; anything that would lead elsewhere leads to the board.
  * @param {unknown} path
  */
