@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import subprocess
-from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def _need(program: str | None, hint: str) -> str:
-    if program is None:
-        if os.environ.get("WSFLASK_REQUIRE_SERVERS"):
-            pytest.fail(hint)
-        pytest.skip(hint)
-    return program
+from tests import harness
+from tests.harness import ROOT
 
 
 def _run(*command: str) -> None:
@@ -27,15 +15,15 @@ def _run(*command: str) -> None:
 
 
 def test_the_client_passes_its_own_tests() -> None:
-    node = _need(shutil.which("node"), "there is no node; install Node 20 or later")
-
-    _run(node, "--test", "tests/js/")
+    _run(harness.require_program("node"), "--test", "tests/js/")
 
 
 def test_the_types_of_the_client_hold() -> None:
     tsc = ROOT / "node_modules" / ".bin" / "tsc"
+    if not tsc.exists():
+        harness.missing("typescript (run: npm ci)")
 
-    _run(_need(str(tsc) if tsc.exists() else None, "typescript is not installed; run: npm ci"))
+    _run(harness.require_program("node"), str(tsc))
 
 
 def test_the_classic_script_is_fresh() -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import harness
 from wsflask.protocol import codes
 from wsflask.protocol.messages import is_channel_name
 
-PROTOCOL = Path(__file__).resolve().parent.parent / "static" / "wsflask" / "protocol.js"
+PROTOCOL = harness.ROOT / "static" / "wsflask" / "protocol.js"
 
 #: Regular expressions have no JSON: they go as their source.
 _DUMP = """
@@ -26,12 +24,7 @@ process.stdout.write(JSON.stringify(names, (_, value) => value instanceof RegExp
 @pytest.fixture(scope="module")
 def javascript() -> dict[str, Any]:
     """Return what protocol.js exports."""
-    node = shutil.which("node")
-    if node is None:
-        if os.environ.get("WSFLASK_REQUIRE_SERVERS"):
-            pytest.fail("there is no node; install Node 20 or later")
-        pytest.skip("there is no node; install Node 20 or later")
-    command = [node, "--input-type=module", "-e", _DUMP, PROTOCOL.as_uri()]
+    command = [harness.require_program("node"), "--input-type=module", "-e", _DUMP, PROTOCOL.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     exports: dict[str, Any] = json.loads(done.stdout)
     return exports

@@ -1,0 +1,59 @@
+"""Two empty pages with the JavaScript client on them, and services for it to talk to."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from flask import url_for
+from flask_login import login_required
+
+from wsflask.connection import Connection
+from wsflask.server import WebSocketServer
+from wsflask.service import Service
+from wsflask.services.notifier import Notifier
+
+from .desk import create_app
+
+__all__ = ["app"]
+
+
+class Echo(Service):
+    """Answers with what it is told, and tells everybody."""
+
+    channel = "echo"
+
+    def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
+        self.publish({"user": user.get_id(), "said": message})
+        return {"you said": message}
+
+
+app = create_app(os.environ["WSFLASK_MONGODB_URI"])
+WebSocketServer(services=[Echo, Notifier]).init_app(app)
+
+_MODULE = """
+<!doctype html><title>module</title>
+<script type="module">
+  import { connect } from "%s?v=1";
+  window.ws = connect();
+</script>
+"""
+_CLASSIC = """
+<!doctype html><title>classic</title>
+<script src="%s"></script>
+<script>window.ws = wsflask.connect();</script>
+"""
+
+
+@app.get("/module")
+@login_required
+def module_page() -> str:
+    """Return the page with the ES module."""
+    return _MODULE % url_for("wsflask.static", filename="wsflask.js")
+
+
+@app.get("/classic")
+@login_required
+def classic_page() -> str:
+    """Return the page with the classic script."""
+    return _CLASSIC % url_for("wsflask.static", filename="wsflask.classic.js")
