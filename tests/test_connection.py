@@ -174,15 +174,29 @@ def test_a_client_that_stays_behind_is_closed_although_it_reads_a_little(client:
     assert len(client.link.frames()) == 2
 
 
+def test_a_slow_client_that_reads_again_after_a_while_learns_why_it_was_closed(client: Client) -> None:
+    client.link.capacity = 3
+    client.connection.send(HELLO)
+    client.connection.tick(time.monotonic() + 11)
+
+    client.connection.tick(time.monotonic() + 15)
+    client.link.take(10_000)
+    left = client.link.is_shut
+    client.connection.tick(time.monotonic() + 2.1)
+
+    assert client.close_frame() == (4001, "too slow")
+    assert (left, client.link.is_closed) == (True, True)
+
+
 def test_a_slow_client_that_goes_on_taking_nothing_is_cut_off(client: Client) -> None:
     client.link.capacity = 3
     client.connection.send(HELLO)
     now = time.monotonic()
     client.connection.tick(now + 11)
 
-    client.connection.tick(time.monotonic() + 1)
+    client.connection.tick(time.monotonic() + 19)
     before = client.link.is_closed
-    client.connection.tick(time.monotonic() + 3)
+    client.connection.tick(time.monotonic() + 21)
 
     assert (before, client.link.is_closed) == (False, True)
     assert client.told == ["closed"]

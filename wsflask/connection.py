@@ -26,8 +26,9 @@ _log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 _no_lock = nullcontext()
 
-#: Seconds a peer has to answer a close frame, or to take what still waits.
-_CLOSE_TIMEOUT = 2.0
+#: Seconds a peer has to answer a close frame, and to take what still waits before it: who has only stopped reading
+#: for a while learns at its next read why it was closed.
+_CLOSE_TIMEOUT, _LINGER = 2.0, 20.0
 _PING = Message("ping", {})
 _PONG = Message("pong", {})
 _PING_FRAME = frames.frame(b"", frames.PING)
@@ -330,7 +331,7 @@ class Connection:
                 return
             self._state = State.CLOSING
             self.close_code, self.close_reason = code, reason
-            self._close_at = time.monotonic() + _CLOSE_TIMEOUT
+            self._close_at = time.monotonic() + _LINGER
             if cut and self._outbox is not None:
                 self._outbox.cut()
                 if not self._outbox:
@@ -346,6 +347,7 @@ class Connection:
         if self._peer_closed:
             self._finish()
         else:
+            self._close_at = time.monotonic() + _CLOSE_TIMEOUT
             self._link.end_writing()
 
     def _lost(self) -> None:

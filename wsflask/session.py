@@ -50,18 +50,23 @@ class Sessions:
 
     def name_session(self) -> None:
         """Give a session from before wsflask was there its name; called before every request of the application."""
-        endpoint = flask.request.endpoint or ""
-        # A name given at a handshake would be lost: the answer to it cannot set a cookie.
-        if endpoint.rpartition(".")[2] not in ("static", "websocket") and "_user_id" in flask.session:
+        if _endpoint() in ("static", "websocket"):
+            return
+        if "_user_id" in flask.session:
             self._ensure_name(str(flask.session["_user_id"]))
+        elif self._app.config.get("REMEMBER_COOKIE_NAME", flask_login.COOKIE_NAME) in flask.request.cookies:
+            try:
+                flask_login.current_user.get_id()  # Loaded, the user signs in, and his session gets its name.
+            except Exception:
+                _log.exception("a remembered user could not be loaded")
 
-    def _ensure_name(self, user_id: str) -> str:
+    def _ensure_name(self, user_id: str) -> None:
         named = flask.session.get(_KEY)
         if isinstance(named, dict) and named.get("user") == user_id and isinstance(named.get("id"), str):
-            return str(named["id"])
-        name = secrets.token_urlsafe(16)
-        flask.session[_KEY] = {"id": name, "user": user_id}
-        return name
+            return
+        # A name given at a handshake would be lost: the answer to it cannot set a cookie.
+        if _endpoint() != "websocket":
+            flask.session[_KEY] = {"id": secrets.token_urlsafe(16), "user": user_id}
 
     def _session_id(self, user_id: str) -> str:
         named = flask.session.get(_KEY)
@@ -120,6 +125,10 @@ class Sessions:
         loader = self._app.login_manager._user_callback  # type: ignore[attr-defined]
         with self._app.app_context():
             return loader(user_id) if loader is not None else True
+
+
+def _endpoint() -> str:
+    return (flask.request.endpoint or "").rpartition(".")[2]
 
 
 def _unnamed(user_id: str) -> str:

@@ -1,1 +1,1 @@
-"""Applications that the tests serve."""
+"""Applications that the tests serve with real web servers."""

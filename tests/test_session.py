@@ -1,0 +1,390 @@
+"""Who a handshake belongs to, and which cookies still open a socket."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import flask
+import flask_login
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from mongoengine import BooleanField, Document, StringField
+from pymongo.errors import AutoReconnect
+
+from tests.harness import Database
+from tests.harness.links import MemoryLink
+from wsflask.connection import Connection, Identity
+from wsflask.documents import EndedSession
+from wsflask.server import WebSocketServer
+
+
+class Staff(Document, flask_login.UserMixin):
+    meta = {"collection": "test_staff"}
+
+    name = StringField(primary_key=True)
+    active = BooleanField(default=True)
+    groups: Any = ("staff", 7, "crew")
+
+    @property
+    def is_active(self) -> bool:
+        return bool(self.active)
+
+
+class Site:
+    """An application with sign-in, a server on it, and browsers."""
+
+    def __init__(self, *, groups: Any = None) -> None:
+        self.app = Flask(__name__)
+        self.app.config.update(SECRET_KEY="k" * 32)
+        self.login = flask_login.LoginManager(self.app)
+        self.login.user_loader(lambda name: Staff.objects(name=name).first())
+
+        @self.app.route("/login/<name>")
+        def login(name: str) -> str:
+            flask_login.login_user(Staff(name=name).save(), remember="remember" in flask.request.args)
+            return "fine"
+
+        @self.app.route("/logout")
+        def logout() -> str:
+            flask_login.logout_user()
+            return "fine"
+
+        @self.app.route("/")
+        def page() -> str:
+            return "fine"
+
+        self.server = WebSocketServer(self.app, services=[], groups=groups)
+
+    def browser(self, user: str | None = None) -> FlaskClient:
+        """Return a browser, signed in as a user."""
+        browser = self.app.test_client()
+        if user is not None:
+            browser.get(f"/login/{user}")
+        return browser
+
+    def admit(self, cookie: str = "", **headers: str) -> Any:
+        """Return the response that refuses a handshake with this cookie, else None with the identity in `g`."""
+        given = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "http://localhost", **headers}
+        given |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Cookie": cookie}
+        with self.app.test_request_context("/wsflask/ws", headers=given):
+            assert flask.request.endpoint == "wsflask.websocket"
+            refusal = self.app.preprocess_request()
+            return refusal if refusal is not None else flask.g._wsflask_identity
+
+    def identify(self, cookie: str) -> Identity | None:
+        """Return whom a handshake with this cookie belongs to."""
+        found = self.admit(cookie)
+        assert found is None or isinstance(found, Identity)
+        return found
+
+    def unnamed(self, user: str) -> str:
+        """Return the cookie of a session from before wsflask was there."""
+        Staff(name=user).save()
+        browser = self.app.test_client()
+        with browser.session_transaction() as session:
+            session.update(_user_id=user, _fresh=True)
+        return cookie_of(browser)
+
+
+def cookie_of(browser: FlaskClient) -> str:
+    """Return the Cookie header that a browser sends."""
+    names = ("session", "remember_token")
+    found = [(name, browser.get_cookie(name)) for name in names]
+    return "; ".join(f"{name}={cookie.value}" for name, cookie in found if cookie is not None)
+
+
+@pytest.fixture
+def site(database: Database) -> Site:
+    return Site()
+
+
+def test_a_signed_in_user_is_identified_with_id_and_groups(site: Site) -> None:
+    identity = site.identify(cookie_of(site.browser("ada")))
+
+    assert identity is not None
+    assert (identity.user_id, identity.user.name) == ("ada", "ada")
+    assert identity.groups == {"staff", "crew"}
+    assert len(identity.session_id) > 20
+
+
+def test_a_function_may_name_the_groups(database: Database) -> None:
+    site = Site(groups=lambda user: ["all", f"of-{user.name}"])
+
+    identity = site.identify(cookie_of(site.browser("ada")))
+
+    assert identity is not None
+    assert identity.groups == {"all", "of-ada"}
+
+
+def test_who_is_not_signed_in_is_nobody(site: Site) -> None:
+    assert site.identify("") is None
+    assert site.identify(cookie_of(site.browser())) is None
+    assert site.identify("session=forged") is None
+
+
+def test_two_browsers_of_a_user_have_two_sessions(site: Site) -> None:
+    first, second = (site.identify(cookie_of(site.browser("ada"))) for _ in range(2))
+
+    assert first is not None
+    assert second is not None
+    assert first.session_id != second.session_id
+
+
+def test_a_session_keeps_its_name_over_pages_and_another_sign_in_of_its_user(site: Site) -> None:
+    browser = site.browser("ada")
+    before = site.identify(cookie_of(browser))
+    browser.get("/")
+    browser.get("/login/ada")
+    after = site.identify(cookie_of(browser))
+
+    assert before is not None
+    assert after is not None
+    assert before.session_id == after.session_id
+
+
+def test_a_page_sets_no_cookie_once_the_session_has_its_name(site: Site) -> None:
+    assert "Set-Cookie" not in site.browser("ada").get("/").headers
+
+
+def test_logout_ends_this_session_and_no_other(site: Site) -> None:
+    here, there = site.browser("ada"), site.browser("ada")
+    replayed = cookie_of(here)
+
+    here.get("/logout")
+
+    assert site.identify(replayed) is None
+    assert site.identify(cookie_of(here)) is None
+    assert site.identify(cookie_of(there)) is not None
+
+
+def test_a_sign_in_after_a_logout_is_a_new_session_and_the_old_cookie_stays_refused(site: Site) -> None:
+    browser = site.browser("ada")
+    replayed = cookie_of(browser)
+    old = site.identify(replayed)
+
+    browser.get("/logout")
+    browser.get("/login/ada")
+    new = site.identify(cookie_of(browser))
+
+    assert old is not None
+    assert new is not None
+    assert old.session_id != new.session_id
+    assert site.identify(replayed) is None
+
+
+def test_another_users_sign_in_in_the_same_browser_ends_the_session_of_the_first(site: Site) -> None:
+    browser = site.browser("ada")
+    replayed = cookie_of(browser)
+
+    browser.get("/login/bob")
+    identity = site.identify(cookie_of(browser))
+
+    assert site.identify(replayed) is None
+    assert identity is not None
+    assert identity.user_id == "bob"
+
+
+def test_a_replayed_cookie_gets_no_fresh_name_from_a_page(site: Site) -> None:
+    browser = site.browser("ada")
+    replayed = cookie_of(browser)
+    browser.get("/logout")
+
+    thief = site.app.test_client()
+    thief.set_cookie("session", replayed.partition("=")[2])
+    thief.get("/")
+
+    assert site.identify(cookie_of(thief)) is None
+
+
+def test_a_session_from_before_is_served_and_named_by_the_next_page(site: Site) -> None:
+    old = site.unnamed("ada")
+    unnamed = [site.identify(old), site.identify(old)]
+    browser = site.app.test_client()
+    browser.set_cookie("session", old.partition("=")[2])
+    browser.get("/")
+    named = site.identify(cookie_of(browser))
+
+    assert [identity.session_id for identity in unnamed if identity] == ["user:ada", "user:ada"]
+    assert named is not None
+    assert named.session_id != "user:ada"
+
+
+def test_the_cookie_of_a_session_from_before_is_refused_after_its_logout(site: Site) -> None:
+    old = site.unnamed("ada")
+    browser = site.app.test_client()
+    browser.set_cookie("session", old.partition("=")[2])
+
+    browser.get("/logout")
+
+    assert site.identify(old) is None
+
+
+def test_static_files_and_handshakes_name_no_session(site: Site) -> None:
+    browser = site.app.test_client()
+    browser.set_cookie("session", site.unnamed("ada").partition("=")[2])
+
+    answers = [browser.get(path) for path in ("/static/none.js", "/wsflask/static/none.js")]
+
+    assert all("Set-Cookie" not in answer.headers for answer in answers)
+
+
+def test_a_remember_cookie_alone_is_a_session_of_its_own_after_a_page(site: Site) -> None:
+    browser = site.app.test_client()
+    browser.get("/login/ada?remember=1")
+    browser.delete_cookie("session")
+
+    browser.get("/")
+    identity = site.identify(cookie_of(browser))
+    browser.get("/logout")
+
+    assert identity is not None
+    assert EndedSession.is_ended(identity.session_id)
+
+
+def test_a_remember_cookie_that_comes_by_no_page_is_refused_after_a_logout(site: Site) -> None:
+    browser = site.app.test_client()
+    browser.get("/login/ada?remember=1")
+    browser.delete_cookie("session")
+    remembered = cookie_of(browser)
+    before = site.identify(remembered)
+
+    browser.get("/logout")
+
+    assert before is not None
+    assert before.session_id == "user:ada"
+    assert site.identify(remembered) is None
+
+
+def test_who_signs_in_with_every_request_is_not_shut_out_by_a_logout(site: Site) -> None:
+    site.login.request_loader(lambda request: Staff.objects(name=request.headers.get("X-Token")).first())
+    site.browser("ada").get("/logout")
+
+    identity = site.admit(**{"X-Token": "ada"})
+
+    assert isinstance(identity, Identity)
+    assert identity.session_id == "request:ada"
+
+
+def test_an_inactive_user_is_nobody(site: Site) -> None:
+    cookie = cookie_of(site.browser("ada"))
+    Staff.objects(name="ada").update(active=False)
+
+    assert site.identify(cookie) is None
+
+
+def test_a_deleted_user_is_nobody(site: Site) -> None:
+    cookie = cookie_of(site.browser("ada"))
+    Staff.objects(name="ada").delete()
+
+    assert site.identify(cookie) is None
+
+
+@pytest.mark.parametrize("error", [AutoReconnect("secret"), RuntimeError("secret")], ids=["database", "bug"])
+def test_a_handshake_whose_user_cannot_be_loaded_is_refused_503(site: Site, error: Exception) -> None:
+    cookie = cookie_of(site.browser("ada"))
+
+    def fail(name: str) -> Any:
+        raise error
+
+    site.login.user_loader(fail)
+    refusal = site.admit(cookie)
+
+    assert refusal.status_code == 503
+    assert refusal.headers["Retry-After"] == "5"
+    assert len(refusal.data) < 200
+    assert b"secret" not in refusal.data
+
+
+def test_a_logout_succeeds_although_its_end_cannot_be_written(
+    site: Site, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = site.browser("ada")
+    database["wsflask_ended_sessions"].drop()
+    database.client[database.name].create_collection("wsflask_ended_sessions", viewOn="other", pipeline=[])
+
+    answer = browser.get("/logout")
+
+    assert answer.status_code == 200
+    assert "could not be written" in caplog.text
+    assert all(record.levelno >= logging.ERROR for record in caplog.records)
+
+
+def test_the_server_may_be_registered_under_another_name(database: Database) -> None:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="k" * 32)
+    flask_login.LoginManager(app).user_loader(lambda name: None)
+    app.register_blueprint(WebSocketServer(services=[]).blueprint, name="realtime", url_prefix="/rt")
+
+    answer = app.test_client().get(
+        "/rt/ws",
+        headers={
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+            "Origin": "http://evil.com",
+        },
+    )
+
+    assert answer.status_code == 403
+
+
+# --- over
+
+
+def connection_of(identity: Identity | None) -> Connection:
+    assert identity is not None
+    link = MemoryLink()
+    return WebSocketServer(services=[]).handler(link, identity=identity)
+
+
+def test_nobody_is_over_while_nothing_has_happened(site: Site) -> None:
+    connections = [connection_of(site.identify(cookie_of(site.browser(name)))) for name in ("ada", "bob")]
+
+    assert site.server.sessions.over(connections) == []
+    assert site.server.sessions.over([]) == []
+
+
+def test_over_are_ended_sessions_and_inactive_and_deleted_users(site: Site) -> None:
+    browsers = {name: site.browser(name) for name in ("ada", "bob", "cleo", "dora")}
+    connections = {name: connection_of(site.identify(cookie_of(browser))) for name, browser in browsers.items()}
+    second = connection_of(site.identify(cookie_of(site.browser("ada"))))
+    browsers["ada"].get("/logout")
+    Staff.objects(name="bob").update(active=False)
+    Staff.objects(name="cleo").delete()
+
+    over = site.server.sessions.over([*connections.values(), second])
+
+    assert over == [connections["ada"], connections["bob"], connections["cleo"]]
+
+
+def test_users_of_another_kind_are_loaded_again(site: Site) -> None:
+    class Simple(flask_login.UserMixin):
+        def __init__(self, name: str) -> None:
+            self.id = name
+
+    known = {"ada"}
+    site.login.user_loader(lambda name: Simple(name) if name in known else None)
+    connections = [
+        connection_of(Identity(Simple(name), name, frozenset(), f"s-{name}")) for name in ("ada", "bob")
+    ]  # fmt: skip
+
+    assert site.server.sessions.over(connections) == connections[1:]
+
+
+def test_a_hundred_connections_cost_two_queries(site: Site, database: Database) -> None:
+    users = [Staff(name=f"user{number}").save() for number in range(20)]
+    connections = [
+        connection_of(Identity(user, user.name, frozenset(), f"s{number}")) for number in range(5) for user in users
+    ]
+    database.client.admin.command("profile", 0)
+    profiled = database.client[database.name]
+    profiled.command("profile", 2)
+
+    site.server.sessions.over(connections)
+
+    profiled.command("profile", 0)
+    queries = [found["ns"] for found in profiled["system.profile"].find({"op": "query"})]
+    assert sorted(ns.partition(".")[2] for ns in queries) == ["test_staff", "wsflask_ended_sessions"]
