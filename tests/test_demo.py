@@ -30,8 +30,9 @@ NOON = datetime.fromisoformat("2013-11-27T17:00Z")
 
 
 @pytest.fixture
-def app(database: Database) -> Iterator[Flask]:
-    """The demo on a seeded database, with its clock stopped."""
+def app(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    """The demo on a database with every tenth flight, with its clock stopped."""
+    monkeypatch.setattr("wsflask.demo.seeding.plans", lambda: plans()[::10])
     seed()
     Clock.objects.update(speed=0.0)
     app = create_app({"SECRET_KEY": "a key of the tests", "TESTING": True})

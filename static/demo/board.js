@@ -93,7 +93,7 @@ class Board {
     view.on("load", () => isCurrent() && this.#loaded());
     view.on("change", ({ id, op }) => {
       if (!isCurrent()) return;
-      if (op !== "L") this.#changed.add(id);
+      if (op !== "L") this.#changed.add(/** @type {string} */ (id));
       this.#draw();
     });
     view.on("error", (error) => isCurrent() && sayFailed(error));
