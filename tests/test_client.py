@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pymongo import MongoClient
 
 from tests import harness
 from wsflask.embedded import EmbeddedMongo
@@ -15,6 +17,7 @@ from wsflask.embedded import EmbeddedMongo
 # The browser and the server are shared by all tests here, and so are playwright's greenlets.
 pytestmark = [pytest.mark.browser, pytest.mark.leaves_greenlets]
 
+DATABASE = "javascript_client"
 FORMS = pytest.mark.parametrize("form", ["module", "classic"])
 
 
@@ -29,7 +32,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def server(mongo: EmbeddedMongo) -> Iterator[harness.WebServer]:
-    env = {"WSFLASK_MONGODB_URI": mongo.uri_of("javascript_client")}
+    env = {"WSFLASK_MONGODB_URI": mongo.uri_of(DATABASE)}
     with harness.Servers() as servers:
         yield servers.gunicorn("tests.apps.client:app", workers=2, env=env)
 
@@ -52,6 +55,25 @@ def open_page(context: BrowserContext, server: harness.WebServer, form: str) -> 
     page.goto(f"{server.base_url}/{form}")
     page.wait_for_function("window.ws?.state === 'open'")
     return page
+
+
+@pytest.fixture
+def flights(mongo: EmbeddedMongo) -> Iterator[Any]:
+    """The collection of flights, as another program sees it."""
+    client: MongoClient[dict[str, Any]]
+    with MongoClient(mongo.uri_of(DATABASE)) as client:
+        yield client[DATABASE].flights
+
+
+#: Subscribe, and note how many rows there are at each event.
+_FOLLOW = """() => {
+  window.view = ws.documents("Flight", { scope: [{ fn: "gate", op: "==", val: "1" }], catalog: { gate: null } });
+  window.rows = () => [...view.rows.values()].map(({ _id, gate }) => `${_id} ${gate}`).sort();
+  window.sizes = [];
+  for (const event of ["change", "load", "reset", "state"]) {
+    view.on(event, () => view.state === "loading" || sizes.push(view.rows.size));
+  }
+}"""
 
 
 @FORMS
@@ -95,6 +117,45 @@ def test_a_hundred_requests_at_once_stay_below_the_rate(ann: BrowserContext, ser
     )
 
     assert done == 100
+
+
+def test_the_clipboard_is_the_same_in_both_tabs(ann: BrowserContext, server: harness.WebServer) -> None:
+    here, there = open_page(ann, server, "module"), open_page(ann, server, "classic")
+
+    entries = here.evaluate("ws.clipboard.flush().then(() => ws.clipboard.add({ n: 1 }))")
+
+    assert [(entry["kind"], entry["data"]) for entry in entries] == [("data", {"n": 1})]
+    for page in (here, there):
+        page.wait_for_function("ws.clipboard.entries.length === 1")
+        assert page.evaluate("ws.clipboard.entries") == entries
+    assert there.evaluate("ws.clipboard.remove(ws.clipboard.entries[0].id)") == []
+
+
+def test_a_view_follows_the_database_through_killed_workers(
+    ann: BrowserContext, server: harness.WebServer, flights: Any
+) -> None:
+    flights.delete_many({})
+    flights.insert_many([{"_id": "a", "gate": "1"}, {"_id": "b", "gate": "1"}, {"_id": "c", "gate": "2"}])
+    page = open_page(ann, server, "module")
+    page.evaluate(_FOLLOW)
+
+    assert page.evaluate("view.ready.then(() => rows())") == ["a 1", "b 1"]
+    flights.update_many({}, {"$set": {"gate": "1"}})
+    page.wait_for_function("rows().join() === 'a 1,b 1,c 1'")
+    for worker in server.workers():
+        os.kill(worker, signal.SIGKILL)
+    flights.update_one({"_id": "a"}, {"$set": {"gate": "2"}})
+    flights.delete_one({"_id": "b"})
+
+    page.wait_for_function("rows().join() === 'c 1'")
+    page.wait_for_function("view.state === 'live'")
+    assert page.evaluate("sizes.every((size) => size > 0)"), "the rows flashed"
+
+
+def test_a_view_that_is_refused_fails(ann: BrowserContext, server: harness.WebServer) -> None:
+    page = open_page(ann, server, "module")
+
+    assert page.evaluate("ws.documents('User').ready.catch(({ code }) => code)") == "not_found"
 
 
 def test_killed_workers_are_survived(ann: BrowserContext, server: harness.WebServer) -> None:

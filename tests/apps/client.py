@@ -8,12 +8,9 @@ from typing import Any
 from flask import url_for
 from flask_login import login_required
 
-from wsflask.connection import Connection
-from wsflask.server import WebSocketServer
-from wsflask.service import Service
-from wsflask.services.notifier import Notifier
+from wsflask import Broadcaster, Clipboard, Connection, Notifier, Service, WebSocketServer
 
-from .desk import create_app
+from .desk import Flight, create_app
 
 __all__ = ["app"]
 
@@ -29,7 +26,9 @@ class Echo(Service):
 
 
 app = create_app(os.environ["WSFLASK_MONGODB_URI"])
-WebSocketServer(services=[Echo, Notifier]).init_app(app)
+server = WebSocketServer(services=[Echo, Notifier, Clipboard, Broadcaster])
+server.init_app(app)
+server.expose(Flight, fields=("flight", "gate"), hidden=("status",), acl=lambda user: True)
 
 _MODULE = """
 <!doctype html><title>module</title>
