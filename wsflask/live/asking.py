@@ -39,13 +39,13 @@ def parse_subscribe(data: Any) -> Asked:
     """
     if not isinstance(data, dict) or not data.keys() <= _KEYS:
         raise Refusal("bad_data", "the data of a subscription")
-    class_name, show_hidden = data.get("class_name"), data.get("show_hidden") or False
-    texts = [data.get(name) or "" for name in ("start_seq", "view")]
-    if not isinstance(class_name, str) or not isinstance(show_hidden, bool):
+    class_name, show_hidden = data.get("class_name"), data.get("show_hidden", False)
+    texts = ["" if data.get(name) is None else data[name] for name in ("start_seq", "view")]
+    if not isinstance(class_name, str) or not isinstance(show_hidden, bool | None):
         raise Refusal("bad_data", "class_name or show_hidden")
     if not all(isinstance(text, str) and len(text) <= _MAX_TEXT for text in texts):
         raise Refusal("bad_data", "start_seq or view")
-    return Asked(class_name, data.get("data_scope"), data.get("catalog"), show_hidden, texts[0], texts[1])
+    return Asked(class_name, data.get("data_scope"), data.get("catalog"), show_hidden is True, texts[0], texts[1])
 
 
 def query_for(

@@ -11,6 +11,7 @@ from mongoengine import Document
 from ..access.grants import NOTHING
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
+from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
 from .asking import Asked, parse_subscribe, query_for
@@ -189,7 +190,8 @@ class Broadcaster(Service):
             if self.subscriber_is_connected(ws):
                 self.send_message(ws, message)
         except Exception:
-            _log.exception("a message could not be sent to connection %s", ws.id)
+            _log.exception("a message could not be sent to connection %s, which is closed", ws.id)
+            ws.close(CloseCode.POSITION_LOST, "position lost")
 
     # --- for the server's own code
 

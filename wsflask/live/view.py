@@ -6,7 +6,7 @@ import base64
 import enum
 import hashlib
 import hmac
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,13 +112,10 @@ class View:
         self._members: dict[Hashable, _Digest] = {}
         self._touched: dict[Hashable, bytes | None] | None = None
 
-    def __len__(self) -> int:
-        return len(self._members)
-
     def __contains__(self, key: Hashable) -> bool:
         return key in self._members
 
-    def members(self) -> Iterable[Hashable]:
+    def members(self) -> tuple[Hashable, ...]:
         """Return the keys of the rows."""
         return tuple(self._members)
 

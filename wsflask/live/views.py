@@ -99,7 +99,7 @@ class LiveViews:
             if earlier is None and len(mine) >= self._settings.subscriptions_per_connection:
                 raise Refusal("too_big", "subscriptions of a connection")
             self._silence(earlier)
-            view = known or self._new_view(query)
+            view = self._new_view(query) if known is None else known
             subscriber = Subscriber(ws, view, parameters)
             self._watchers.add(subscriber)
             missed = view.history.since(start_seq, self.position) if view.is_loaded and view.name == name else None
