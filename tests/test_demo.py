@@ -177,10 +177,13 @@ class TestSeeding:
     def test_with_reset_begins_anew(self, database: Database) -> None:
         seed()
         Flight.objects(id="UA1096-EWR").update(gate="Z9")
+        Notification(message="late", groups=["airline:UA"]).save()
+        Notification(message="of another application", everyone=True).save()
 
         seed(reset=True)
 
         assert Flight.objects.get(id="UA1096-EWR").gate != "Z9"
+        assert Notification.objects.scalar("message").get() == "of another application"
 
     def test_stores_no_password_in_plain_text(self, database: Database) -> None:
         seed()
@@ -551,7 +554,7 @@ class TestProtection:
     def test_no_token_and_no_session_do_not_match_either(self, client: FlaskClient) -> None:
         assert client.post("/login", data={"username": "united", "password": "united"}).status_code == 400
 
-    @pytest.mark.parametrize("path", ["/login", "/", "/nowhere", "/static/base.css"])
+    @pytest.mark.parametrize("path", ["/login", "/", "/nowhere", "/static/base.css", "/wsflask/static/wsflask.js"])
     def test_every_answer_has_a_policy_without_inline_code(self, client: FlaskClient, path: str) -> None:
         policy = client.get(path).headers["Content-Security-Policy"]
 

@@ -43,7 +43,9 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         config: Flask's configuration. `SECRET_KEY` is required; `WSFLASK_MONGODB_URI` names the database, unless
             MongoEngine is connected already; `WSFLASK_DEMO_SPEED` is the speed of the replay in minutes a second.
     """
-    app = Flask("wsflask.demo", template_folder=str(TEMPLATES), static_folder=str(STATIC / "demo"))
+    app = Flask(
+        "wsflask.demo", template_folder=str(TEMPLATES), static_folder=str(STATIC / "demo"), static_url_path="/static"
+    )
     app.config.from_mapping(SESSION_COOKIE_HTTPONLY=True, SESSION_COOKIE_SAMESITE="Lax", MAX_CONTENT_LENGTH=64 * 1024)
     app.config.from_mapping(config or {})
     if not app.config.get("SECRET_KEY"):

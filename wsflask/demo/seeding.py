@@ -9,6 +9,8 @@ from mongoengine import Document
 from pymongo import UpdateOne
 from werkzeug.security import generate_password_hash
 
+from wsflask.documents import Notification
+
 from .day import FIRST_START, START, Plan, airlines, plans, values_of
 from .models import Airline, Clock, Flight, User, utc
 from .timeline import WORTH_TELLING, state_at
@@ -29,12 +31,13 @@ USERS = (
 def seed(reset: bool = False) -> Clock:
     """Make sure that all the demo needs is in the database; return the clock. May switch.
 
-    What is there stays as it is, unless `reset` drops the demo's own documents first. It may run in several
-    processes at once.
+    What is there stays as it is, unless `reset` drops the demo's own documents, and what its staff was told, first.
+    It may run in several processes at once.
     """
     if reset:
         for document_class in (Flight, Airline, User, Clock):
             document_class._get_collection().delete_many({})
+        Notification.objects(groups__in=[f"airline:{code}" for code in airlines()]).delete()
     _add_missing(Airline, [Airline(code=code, name=name) for code, name in airlines().items()])
     known = set(User.objects.scalar("username"))
     _add_missing(User, [_user(*row) for row in USERS if row[0] not in known])
