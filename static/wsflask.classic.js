@@ -105,9 +105,11 @@ const RESERVED = Object.freeze(
   /** @type {const} */ ({ welcome: "welcome", error: "error", goodbye: "goodbye", ping: "ping", pong: "pong" }),
 );
 
-/** Channels of the services that this client has objects for. */
+/** Channel of the user's notifications. */
 const NOTIFICATIONS = "notifications";
+/** Channel of the user's clipboard. */
 const CLIPBOARD = "clipboard";
+/** Channel of the views of documents. */
 const DOCUMENTS = "documents";
 
 /** What a channel may be called. */
@@ -189,6 +191,7 @@ function isFinal(code) {
  * @property {any} message the payload of a message that answers no request
  */
 
+/** What `ws.channel(name)` returns. */
 class Channel {
   /** @type {Emitter<ChannelEvents>} */
   #events = new Emitter(["message"]);
@@ -272,6 +275,7 @@ const COMMAND_MS = 30_000;
  * @property {Entry[]} change the whole clipboard
  */
 
+/** `ws.clipboard`. */
 class Clipboard {
   /** @type {Emitter<ClipboardEvents>} */
   #events = new Emitter(["change"]);
@@ -543,8 +547,11 @@ class WSFlaskError extends Error {
  * @property {unknown} val
  */
 
-/** @typedef {{ [field: string]: null | boolean | Catalog }} Catalog */
-/** @typedef {Record<string, any>} Row */
+/**
+ * The keys select the fields; null and true leave a reference as an id, false and a catalog expand it.
+ * @typedef {{ [field: string]: null | boolean | Catalog }} Catalog
+ */
+/** @typedef {Record<string, any>} Row with its `_id` */
 /** @typedef {"loading" | "live" | "stale" | "failed" | "closed"} ViewState */
 
 /**
@@ -577,6 +584,7 @@ class WSFlaskError extends Error {
 /** Load, insert, update, delete, removed from view. */
 const OPS = new Set(["L", "I", "U", "D", "R"]);
 
+/** What the server was asked for, and the rows it has told so far. */
 class Subscription {
   /** @type {Map<unknown, Row>} */
   rows = new Map();
@@ -742,12 +750,15 @@ function count(rows) {
 /** What a page holds of a subscription: live rows, events, and the way to end it. */
 
 
+/** @typedef {import("./subscription.js").Subscription} Subscription */
+/** @typedef {import("./subscription.js").Sink} Sink */
 /** @typedef {import("./subscription.js").ViewEvents} ViewEvents */
 
+/** What `ws.documents(className)` returns. */
 class View {
   /** @type {Emitter<ViewEvents>} */
   #events = new Emitter(["change", "load", "reset", "state", "error"]);
-  /** @type {import("./subscription.js").Subscription} */
+  /** @type {Subscription} */
   #subscription;
   #release;
   #isClosed = false;
@@ -757,8 +768,8 @@ class View {
   #reject = () => {};
 
   /**
-   * @param {import("./subscription.js").Subscription} subscription
-   * @param {(subscription: import("./subscription.js").Subscription, sink: import("./subscription.js").Sink) => void} release
+   * @param {Subscription} subscription
+   * @param {(subscription: Subscription, sink: Sink) => void} release
    */
   constructor(subscription, release) {
     this.#subscription = subscription;
@@ -773,7 +784,7 @@ class View {
     if (subscription.isLoaded) queueMicrotask(() => this.#sink("load", this.rows));
   }
 
-  /** @type {import("./subscription.js").Sink} */
+  /** @type {Sink} */
   #sink = (event, value) => {
     if (this.#isClosed) return;
     if (event === "moved") this.#subscription = value;
@@ -840,6 +851,7 @@ const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
  * @property {boolean} [showHidden] ask for hidden fields too; the server decides
  */
 
+/** All subscriptions of a client. */
 class Documents {
   #messenger;
   #clock;
@@ -871,6 +883,7 @@ class Documents {
   }
 
   /**
+   * Return a new view; equal ones share a subscription.
    * @param {string} className
    * @param {ViewOptions} options
    */
@@ -1062,6 +1075,7 @@ const PROBE_MS = 5_000;
  * @property {(code: import("./protocol.js").ErrorCode) => void} fault the server does not speak the protocol
  */
 
+/** The connection to the server: says what state it is in, and hands on what the server says. */
 class Connection {
   #options;
   #handlers;
@@ -1260,6 +1274,7 @@ class Connection {
 
 /** Keeps the client below the rate at which the server would cut it off. */
 
+/** An allowance of messages that grows with time. */
 class Pace {
   /** @type {import("./clock.js").Clock} */
   #clock;
@@ -1408,6 +1423,7 @@ const REQUEST_MS = 10_000;
  * @property {(error: WSFlaskError) => void} refuse
  */
 
+/** Sends requests, settles them, and hands other messages to those who wait for their channel. */
 class Messenger {
   #clock;
   #random;
@@ -1628,6 +1644,7 @@ const REMEMBERED = 100;
  * @property {string | null} next `before` of the next page; null: that was all
  */
 
+/** `ws.notifications`. */
 class Notifications {
   /** @type {Emitter<NotificationsEvents>} */
   #events = new Emitter(["change", "arrival"]);
@@ -1758,6 +1775,7 @@ function connect(options = {}) {
   return client;
 }
 
+/** What `connect()` returns. */
 class Client {
   /** @type {Emitter<ClientEvents>} */
   #events = new Emitter(["state", "open", "closed", "error"]);

@@ -8,6 +8,7 @@ import { CHANNEL_NAME, RESERVED } from "./protocol.js";
  * @property {any} message the payload of a message that answers no request
  */
 
+/** What `ws.channel(name)` returns. */
 export class Channel {
   /** @type {Emitter<ChannelEvents>} */
   #events = new Emitter(["message"]);

@@ -40,6 +40,7 @@ export function connect(options = {}) {
   return client;
 }
 
+/** What `connect()` returns. */
 export class Client {
   /** @type {Emitter<ClientEvents>} */
   #events = new Emitter(["state", "open", "closed", "error"]);

@@ -33,6 +33,7 @@ export const COMMAND_MS = 30_000;
  * @property {Entry[]} change the whole clipboard
  */
 
+/** `ws.clipboard`. */
 export class Clipboard {
   /** @type {Emitter<ClipboardEvents>} */
   #events = new Emitter(["change"]);

@@ -41,6 +41,7 @@ export const PROBE_MS = 5_000;
  * @property {(code: import("./protocol.js").ErrorCode) => void} fault the server does not speak the protocol
  */
 
+/** The connection to the server: says what state it is in, and hands on what the server says. */
 export class Connection {
   #options;
   #handlers;

@@ -23,6 +23,7 @@ const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
  * @property {boolean} [showHidden] ask for hidden fields too; the server decides
  */
 
+/** All subscriptions of a client. */
 export class Documents {
   #messenger;
   #clock;
@@ -54,6 +55,7 @@ export class Documents {
   }
 
   /**
+   * Return a new view; equal ones share a subscription.
    * @param {string} className
    * @param {ViewOptions} options
    */

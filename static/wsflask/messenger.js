@@ -31,6 +31,7 @@ export const REQUEST_MS = 10_000;
  * @property {(error: WSFlaskError) => void} refuse
  */
 
+/** Sends requests, settles them, and hands other messages to those who wait for their channel. */
 export class Messenger {
   #clock;
   #random;

@@ -37,6 +37,7 @@ const REMEMBERED = 100;
  * @property {string | null} next `before` of the next page; null: that was all
  */
 
+/** `ws.notifications`. */
 export class Notifications {
   /** @type {Emitter<NotificationsEvents>} */
   #events = new Emitter(["change", "arrival"]);

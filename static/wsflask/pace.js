@@ -1,5 +1,6 @@
 /** Keeps the client below the rate at which the server would cut it off. */
 
+/** An allowance of messages that grows with time. */
 export class Pace {
   /** @type {import("./clock.js").Clock} */
   #clock;

@@ -8,9 +8,11 @@ export const RESERVED = Object.freeze(
   /** @type {const} */ ({ welcome: "welcome", error: "error", goodbye: "goodbye", ping: "ping", pong: "pong" }),
 );
 
-/** Channels of the services that this client has objects for. */
+/** Channel of the user's notifications. */
 export const NOTIFICATIONS = "notifications";
+/** Channel of the user's clipboard. */
 export const CLIPBOARD = "clipboard";
+/** Channel of the views of documents. */
 export const DOCUMENTS = "documents";
 
 /** What a channel may be called. */

@@ -9,8 +9,11 @@ import { isObject } from "./envelope.js";
  * @property {unknown} val
  */
 
-/** @typedef {{ [field: string]: null | boolean | Catalog }} Catalog */
-/** @typedef {Record<string, any>} Row */
+/**
+ * The keys select the fields; null and true leave a reference as an id, false and a catalog expand it.
+ * @typedef {{ [field: string]: null | boolean | Catalog }} Catalog
+ */
+/** @typedef {Record<string, any>} Row with its `_id` */
 /** @typedef {"loading" | "live" | "stale" | "failed" | "closed"} ViewState */
 
 /**
@@ -43,6 +46,7 @@ import { isObject } from "./envelope.js";
 /** Load, insert, update, delete, removed from view. */
 const OPS = new Set(["L", "I", "U", "D", "R"]);
 
+/** What the server was asked for, and the rows it has told so far. */
 export class Subscription {
   /** @type {Map<unknown, Row>} */
   rows = new Map();

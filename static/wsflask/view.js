@@ -3,12 +3,15 @@
 import { Emitter } from "./emitter.js";
 import { WSFlaskError } from "./errors.js";
 
+/** @typedef {import("./subscription.js").Subscription} Subscription */
+/** @typedef {import("./subscription.js").Sink} Sink */
 /** @typedef {import("./subscription.js").ViewEvents} ViewEvents */
 
+/** What `ws.documents(className)` returns. */
 export class View {
   /** @type {Emitter<ViewEvents>} */
   #events = new Emitter(["change", "load", "reset", "state", "error"]);
-  /** @type {import("./subscription.js").Subscription} */
+  /** @type {Subscription} */
   #subscription;
   #release;
   #isClosed = false;
@@ -18,8 +21,8 @@ export class View {
   #reject = () => {};
 
   /**
-   * @param {import("./subscription.js").Subscription} subscription
-   * @param {(subscription: import("./subscription.js").Subscription, sink: import("./subscription.js").Sink) => void} release
+   * @param {Subscription} subscription
+   * @param {(subscription: Subscription, sink: Sink) => void} release
    */
   constructor(subscription, release) {
     this.#subscription = subscription;
@@ -34,7 +37,7 @@ export class View {
     if (subscription.isLoaded) queueMicrotask(() => this.#sink("load", this.rows));
   }
 
-  /** @type {import("./subscription.js").Sink} */
+  /** @type {Sink} */
   #sink = (event, value) => {
     if (this.#isClosed) return;
     if (event === "moved") this.#subscription = value;

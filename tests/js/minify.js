@@ -8,7 +8,9 @@ export function minify(paths) {
   const source = paths.map((path) => readFileSync(path, "utf8")).join("\n").replace(/^import [^;]*;|^export /gm, "");
   const tokens = tokensOf(parse(ts.createPrinter({ removeComments: true }).printFile(parse(source))));
   const shorten = shortNames(tokens);
-  return tokens.map(shorten).reduce((text, token) => text + (/[\w$]$/.test(text) && /^[\w$#]/.test(token) ? " " : "") + token, "");
+  let text = "";
+  for (const token of tokens.map(shorten)) text += (/[\w$]$/.test(text) && /^[\w$#]/.test(token) ? " " : "") + token;
+  return text;
 }
 
 function parse(text) {
@@ -27,8 +29,8 @@ function shortNames(tokens) {
   const variables = new Set(tokens.filter(isVariableName).map((token) => token.text));
   return (token) => {
     const name = token.getText();
-    const isShort = ts.isPrivateIdentifier(token) || (ts.isIdentifier(token) && variables.has(name) && !properties.has(name));
-    if (!isShort) return name;
+    const isVariable = ts.isIdentifier(token) && variables.has(name) && !properties.has(name);
+    if (!isVariable && !ts.isPrivateIdentifier(token)) return name;
     if (!names.has(name)) names.set(name, (name.startsWith("#") ? "#" : "_") + names.size.toString(36));
     return names.get(name);
   };
@@ -38,7 +40,8 @@ function isVariableName(token) {
   const { parent } = token;
   if (!ts.isIdentifier(token) || parent.name !== token) return false;
   if (ts.isBindingElement(parent)) return Boolean(parent.propertyName) || ts.isArrayBindingPattern(parent.parent);
-  return [ts.isVariableDeclaration, ts.isParameter, ts.isFunctionDeclaration, ts.isClassDeclaration].some((is) => is(parent));
+  const declarations = [ts.isVariableDeclaration, ts.isParameter, ts.isFunctionDeclaration, ts.isClassDeclaration];
+  return declarations.some((is) => is(parent));
 }
 
 function isPropertyName(token) {
