@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 _CHUNK = 500
 #: Changes kept for a box that is being loaded; with more it is loaded again.
 _PENDING = 1000
+#: Arrivals that are sent later, after a gap, to each of those who missed them.
+_CATCH_UP = 100
 _MAX_LIMIT = 100
 _DEFAULT_LIMIT = 20
 
@@ -154,7 +156,7 @@ class Notifier(Service):
             self._reload([box])
 
     def _reload(self, boxes: Iterable[Box]) -> None:
-        """Query anew what the boxes hold, and tell those whose unread changed: two queries for each 500 boxes."""
+        """Query anew what the boxes hold, and tell what that changes: two or three queries for each 500 boxes."""
         loaded = (box for box in boxes if box.inbox.is_loaded)
         while chunk := list(itertools.islice(loaded, _CHUNK)):
             revs = {box: box.inbox.rev for box in chunk}
@@ -162,12 +164,26 @@ class Notifier(Service):
                 states = read_states({box.inbox.user_id for box in chunk})
                 keys = [(box.inbox.user_id, box.inbox.groups) for box in chunk]
                 unread = unread_of(chunk, unread_among(keys, states), self._default)
+            missed: dict[Box, frozenset[ObjectId]] = {}
             with self._lock:
                 for box in chunk:
                     before = box.inbox.ids
                     box.inbox.load(states.get(box.inbox.user_id), unread[box].items(), since_rev=revs[box])
+                    missed[box] = box.inbox.ids - before
                     if box.inbox.ids != before:
                         self._send_counts([box])
+            self._catch_up(missed)
+
+    def _catch_up(self, missed: dict[Box, frozenset[ObjectId]]) -> None:
+        """Send what arrived unseen; of very many only the newest, the others are in the list."""
+        newest = sorted(frozenset[ObjectId]().union(*missed.values()))[-_CATCH_UP:]
+        if not newest:
+            return
+        with self._timeout():
+            found = list(notifications().find({"_id": {"$in": newest}}).sort("_id", 1))
+        with self._lock:
+            for raw in found:
+                self._send_arrival(raw, [box for box, ids in missed.items() if raw["_id"] in ids])
 
     # --- from the feed
 
@@ -198,8 +214,8 @@ class Notifier(Service):
         raw = change.document
         if change.op == "I" and raw is not None:
             boxes = self._ready(self._inboxes.addressed(raw) if only is None else [only], change)
-            for box in boxes:
-                box.inbox.put(change.id, category_of(raw, self._default))
+            # What a count has included already, or the user has read already, is no arrival any more.
+            boxes = [box for box in boxes if box.inbox.put(change.id, category_of(raw, self._default))]
             self._send_arrival(raw, boxes)
             return
         changed = []
@@ -238,15 +254,12 @@ class Notifier(Service):
 
     def _send_arrival(self, raw: dict[str, Any], boxes: list[Box]) -> None:
         """Send the arrival: encoded once, and one frame for all whose unread count is the same."""
-        groups: dict[tuple[int, str, bool], list[Connection]] = {}
+        groups: dict[tuple[int, str], list[Connection]] = {}
         for box in boxes:
-            key = (box.inbox.unread, self._category(box), box.inbox.is_read(raw["_id"]))
-            groups.setdefault(key, []).extend(box.greeted)
-        items: dict[bool, bytes] = {}
-        for (unread, category, was_read), connections in groups.items():
-            if was_read not in items:
-                items[was_read] = dumps(self._item(raw, was_read))
-            payload = b'{"category":%b,"last":%b,"unread":%d}' % (dumps(category), items[was_read], unread)
+            groups.setdefault((box.inbox.unread, self._category(box)), []).extend(box.greeted)
+        last = dumps(self._item(raw, is_read=False)) if groups else b""
+        for (unread, category), connections in groups.items():
+            payload = b'{"category":%b,"last":%b,"unread":%d}' % (dumps(category), last, unread)
             self.server.hub.send(Message(self.channel, payload_json=payload), connections)
 
     def _count_message(self, box: Box) -> Message:
@@ -257,9 +270,9 @@ class Notifier(Service):
         labels = self.server.settings.notification_labels
         return label_of(self._default if category is None else category, labels)
 
-    def _item(self, raw: dict[str, Any], was_read: bool) -> dict[str, Any]:
+    def _item(self, raw: dict[str, Any], *, is_read: bool) -> dict[str, Any]:
         labels = self.server.settings.notification_labels
-        return notification_item(raw, labels=labels, default_category=self._default, is_read=was_read)
+        return notification_item(raw, labels=labels, default_category=self._default, is_read=is_read)
 
     @property
     def _default(self) -> int:
@@ -300,7 +313,7 @@ class Notifier(Service):
             query.setdefault("_id", {})["$lt"] = before
         found = list(notifications().find(query).sort("_id", -1).limit(limit + 1))
         page = found[:limit]
-        items = [self._item(raw, is_read(raw["_id"], state)) for raw in page]
+        items = [self._item(raw, is_read=is_read(raw["_id"], state)) for raw in page]
         self._reply(ws, {"notifications": items, "next": str(page[-1]["_id"]) if len(found) > limit else None})
 
 
