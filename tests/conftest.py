@@ -38,11 +38,11 @@ def mongo() -> Iterator[EmbeddedMongo]:
 def database(mongo: EmbeddedMongo) -> Iterator[harness.Database]:
     """A fresh database: MongoEngine's alias "default" is connected to it; it is dropped afterwards."""
     name = f"test_{uuid4().hex[:12]}"
-    mongoengine.disconnect_all()
+    harness.disconnect()
     client = mongoengine.connect(host=mongo.uri_of(name), uuidRepresentation="standard", tz_aware=True)
     yield harness.Database(name=name, uri=mongo.uri_of(name), client=client)
     client.drop_database(name)
-    mongoengine.disconnect_all()
+    harness.disconnect()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .basics import MS, PATIENCE, ROOT, Database, fast_folder, missing, require_program, wait_until
+from .basics import MS, PATIENCE, ROOT, Database, disconnect, fast_folder, missing, require_program, wait_until
 from .logins import login
 from .processes import Leftovers, children_of, descendants_of, is_running
 from .servers import Servers, WebServer
@@ -20,6 +20,7 @@ __all__ = [
     "WebSocketClient",
     "children_of",
     "descendants_of",
+    "disconnect",
     "fast_folder",
     "is_running",
     "login",

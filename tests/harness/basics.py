@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import mongoengine
 import pytest
 from pymongo import MongoClient
 
@@ -55,6 +56,19 @@ def wait_until(condition: Callable[[], Any], *, timeout: float = PATIENCE, what:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout:.1f} s: {what or condition}")
         time.sleep(0.005)
+
+
+def disconnect() -> None:
+    """Close MongoEngine's connections, and have every document class forget its collection.
+
+    MongoEngine itself forgets by name: of two classes called Flight, in two modules, it tells only the later one.
+    """
+    mongoengine.disconnect_all()
+    classes = list(mongoengine.Document.__subclasses__())
+    while classes:
+        document_class = classes.pop()
+        classes += document_class.__subclasses__()
+        document_class._disconnect()
 
 
 @dataclass(frozen=True, slots=True)
