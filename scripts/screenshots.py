@@ -2,8 +2,8 @@
 
     python scripts/screenshots.py [--url http://127.0.0.1:8101] [--to docs/images]
 
-The demo has to run there, freshly seeded; it signs in as the supervisor and as `united`, and leaves two flights and a
-note in their clipboards. Needs playwright and Chromium (on Debian the package chromium).
+The demo has to run there, freshly seeded; it signs in as the supervisor, empties that user's clipboard and fills it
+with two flights and a note. Needs playwright and Chromium (on Debian the package chromium).
 """
 
 import argparse
@@ -59,15 +59,26 @@ class Shots:
             self._save(page, "login")
             page.get_by_role("button", name="supervisor").click()
             self._wait_for_rows(page)
+            page.locator("#carrier").select_option("B6")
+            self._wait_for_rows(page)
             self._save(page, "board")
             self._take_panels(page)
-            page.locator("#rows .flight a").nth(2).click()
-            page.wait_for_selector("#connection[data-state=open]")
-            self._save(page, "flight")
+            self._take_flight(page)
             page.goto(self._url)
             self._wait_for_rows(page)
             self._cut(page)
             self._save(page, "disconnected")
+
+    def _take_flight(self, page: Page) -> None:
+        page.locator("#rows [data-status=delayed] .flight a").last.click()
+        for field, text in (("remark", "Waiting for the crew"), ("crew-remark", "Captain on duty limit from 21:30.")):
+            page.locator(f"#{field}").fill(text)
+            page.locator(f"#{field}").press("Enter")
+            page.wait_for_selector(".flash")
+        page.reload()
+        page.wait_for_selector("#connection[data-state=open]")
+        page.wait_for_timeout(500)
+        self._save(page, "flight")
 
     def _take_panels(self, page: Page) -> None:
         page.locator("#bell").click()
@@ -75,17 +86,18 @@ class Shots:
         page.wait_for_timeout(600)
         self._save(page, "bell")
         page.keyboard.press("Escape")
-        for index in (0, 3):
-            button = page.locator("#rows .act button").nth(index)
-            if button.get_attribute("aria-pressed") != "true":
-                button.click()
-                page.wait_for_timeout(200)
         page.locator("#clipboard").click()
-        if page.locator("#clipboard-list [data-kind=note]").count() == 0:
-            page.locator("#clipboard-text").fill("Wheelchair at the gate of the first one")
-            page.locator("#clipboard-form button").click()
+        if page.locator("#clipboard-flush").is_visible():
+            page.locator("#clipboard-flush").click()
+            page.wait_for_selector("#clipboard-empty", state="visible")
+        page.locator("#clipboard").click()
+        for index in (3, 5):
+            page.locator("#rows .act button").nth(index).click()
             page.wait_for_timeout(300)
-        page.locator(".toast").first.wait_for(state="detached", timeout=10_000)
+        page.locator("#clipboard").click()
+        page.locator("#clipboard-text").fill("Wheelchair for seat 12A, gate agent told")
+        page.locator("#clipboard-form button").click()
+        page.wait_for_timeout(600)
         self._save(page, "clipboard")
         page.locator("#clipboard").click()
 
@@ -111,6 +123,7 @@ class Shots:
         page.wait_for_timeout(500)
 
     def _save(self, page: Page, name: str) -> None:
+        page.evaluate("document.getElementById('toasts').replaceChildren()")
         wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         if wide > 0:
             print(f"{name}-{self._suffix}: {wide} pixels too wide")

@@ -556,7 +556,8 @@ class TestProtection:
 
     @pytest.mark.parametrize("path", ["/login", "/", "/nowhere", "/static/base.css", "/wsflask/static/wsflask.js"])
     def test_every_answer_has_a_policy_without_inline_code(self, client: FlaskClient, path: str) -> None:
-        policy = client.get(path).headers["Content-Security-Policy"]
+        with client.get(path) as answer:
+            policy = answer.headers["Content-Security-Policy"]
 
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy

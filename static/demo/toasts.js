@@ -3,7 +3,7 @@
 import { byId, make } from "./dom.js";
 
 const SHOWN_MS = 6000;
-const AT_MOST = 3;
+const AT_MOST = 2;
 
 /**
  * Show a message for a few seconds.
