@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -103,6 +104,9 @@ class Client:
         with pytest.raises(Refusal) as caught:
             self.ask(action, data)
         return caught.value.code
+
+    def has_more_than(self, messages: int) -> bool:
+        return len(self.got) > messages
 
     @property
     def ops(self) -> list[tuple[str, Any]]:
@@ -251,46 +255,89 @@ def test_a_scope_is_compared_with_strict_types(world: World) -> None:
     assert client.ops == [("L", "f")]
 
 
-def test_at_rest_the_rows_are_those_of_the_query(world: World) -> None:
-    """Subscribers come while four writers write as fast as they can."""
-    chance = random.Random(11)
-    scopes = [
-        [],
-        [{"fn": "gate", "op": "==", "val": "A"}],
-        [{"fn": "delay", "op": ">", "val": 1}],
-        [{"fn": "gate", "op": "in", "val": ["A", "B"]}, {"fn": "delay", "op": "!=", "val": 2}],
-    ]
-    stopped = threading.Event()
+class Writers:
+    """Four writers that write as fast as they can, each its own documents."""
 
-    def write(seed: int) -> None:
-        mine = random.Random(seed)
-        while not stopped.is_set():
-            identity = {"_id": str(mine.randrange(5) * 4 + seed)}  # its own: an upsert of two may fail
-            values = {"c": mine.choice(["UA", "DL"]), "gate": mine.choice("ABC"), "delay": mine.randrange(4)}
-            act = mine.randrange(4)
+    def __init__(self, world: World) -> None:
+        self._collection = world.database["flights"]
+        self._stopped = threading.Event()
+        self._threads = [threading.Thread(target=self._write, args=(seed,)) for seed in range(4)]
+
+    def __enter__(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, seed: int) -> None:
+        chance = random.Random(seed)
+        while not self._stopped.is_set():
+            identity = {"_id": str(chance.randrange(5) * 4 + seed)}
+            values = {"c": chance.choice(["UA", "DL"]), "gate": chance.choice("ABC"), "delay": chance.randrange(4)}
+            hidden = {"crew_remark": chance.choice("xyz"), "airline": chance.choice(["UA", "??"])}
+            act = chance.randrange(5)
             if act == 0:
-                world.database["flights"].delete_one(identity)
+                self._collection.delete_one(identity)
             elif act == 1:
-                world.database["flights"].replace_one(identity, values)
+                self._collection.replace_one(identity, values)
+            elif act == 2:
+                self._collection.update_one(identity, {"$set": hidden})
             else:
-                world.database["flights"].update_one(identity, {"$set": values}, upsert=True)
+                self._collection.update_one(identity, {"$set": values}, upsert=True)
 
-    writers = [threading.Thread(target=write, args=(seed,)) for seed in range(4)]
-    for writer in writers:
-        writer.start()
+
+WISHES: list[dict[str, Any]] = [
+    {},
+    {"data_scope": [{"fn": "gate", "op": "==", "val": "A"}]},
+    {"data_scope": [{"fn": "delay", "op": ">", "val": 1}], "catalog": {"airline": {"name": None}, "gate": None}},
+    {"data_scope": [{"fn": "gate", "op": "in", "val": ["A", "B"]}, {"fn": "delay", "op": "!=", "val": 2}]},
+    {"show_hidden": True, "catalog": {"crew_remark": None}},
+]
+
+
+def expected_rows(world: World, user: User, wish: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the rows of a fresh load."""
+    check = world.client(user)
+    return check.rows(check.subscribe(**wish)["view"])
+
+
+def test_at_rest_the_rows_are_those_of_the_query(world: World) -> None:
+    chance = random.Random(11)
     watched = []
-    for _ in range(60):
-        client, scope = world.client(chance.choice([ANN, BEN, CHIEF])), chance.choice(scopes)
-        watched.append((client, scope, client.subscribe(data_scope=scope)["view"]))
-    stopped.set()
-    for writer in writers:
-        writer.join()
+    with Writers(world):
+        for _ in range(60):
+            client, wish = world.client(chance.choice([ANN, BEN, CHIEF])), chance.choice(WISHES)
+            watched.append((client, wish, client.subscribe(**wish)["view"]))
     world.settle()
 
-    for client, scope, view in watched:
-        check = world.client(client.user)
-        expected = check.rows(check.subscribe(data_scope=scope)["view"])
-        assert client.rows(view) == expected
+    for client, wish, view in watched:
+        assert client.rows(view) == expected_rows(world, client.user, wish)
+
+
+def test_who_is_cut_off_anywhere_and_comes_back_has_the_rows_of_the_query(world: World) -> None:
+    """Each client loses a random part of the end of what was sent to it, and goes on from what it has."""
+    chance = random.Random(5)
+    watched = []
+    with Writers(world):
+        for number in range(80):
+            first, wish = world.client(chance.choice([ANN, BEN, CHIEF])), chance.choice(WISHES)
+            view = first.subscribe(**wish)["view"]
+            harness.wait_until(partial(first.has_more_than, number % 7))
+            first.close(1006)
+            kept = first.got[: chance.randrange(len(first.got) + 1)]
+            back = world.client(first.user)
+            answer = back.subscribe(**wish, view=view, start_seq=kept[-1]["seq"] if kept else "")
+            if answer["state"] == "resumed":
+                back.got[:0] = kept
+            watched.append((back, wish, answer))
+    world.settle()
+
+    assert {answer["state"] for _, _, answer in watched} == {"loaded", "resumed", "reset"}
+    for client, wish, answer in watched:
+        assert client.rows(answer["view"]) == expected_rows(world, client.user, wish)
 
 
 def test_subscribing_again_loads_again_under_the_same_name(world: World) -> None:

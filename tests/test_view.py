@@ -199,6 +199,16 @@ def test_a_later_load_that_reads_ahead_of_the_feed_is_made_good_by_the_feed() ->
     assert told(view.apply(change("U", 2, {"s": "closed"}))) == ("R", {"_id": 2})
 
 
+def test_a_later_load_that_misses_a_row_which_comes_back_is_made_good_by_the_feed() -> None:
+    """A document leaves the scope, is not in the load, and returns before the feed has looked it up."""
+    view = loaded(query(OPEN), {"_id": 1, "s": "open"})
+    view.begin_load()
+    view.finish_load({}, "1")
+
+    assert told(view.apply(change("U", 1, {"s": "open"}))) == ("U", row(1, status="open"))
+    assert told(view.apply(change("U", 1, {"s": "open"}))) is None
+
+
 # --- names
 
 

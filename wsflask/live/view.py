@@ -200,13 +200,21 @@ class View:
             self.is_loaded = True
             self.history.begin(position)
             return list(rows.values())
-        for key, row in rows.items():
-            known = self._members.get(key)
-            if known is None:
-                self._members[key] = _Unsure.NEW
-            elif known is not _Unsure.NEW and known != digest(row):
-                self._members[key] = _Unsure.CHANGED
+        self._compare(rows)
         return list(rows.values())
+
+    def _compare(self, rows: dict[Hashable, bytes]) -> None:
+        """Note where the query saw another state than the others have: the next change of that document is sent.
+
+        The feed may show a document later than at the moment of the change, and so never what the query saw.
+        """
+        for key, known in self._members.items():
+            row = rows.get(key)
+            if known is not _Unsure.NEW and (row is None or known != digest(row)):
+                self._members[key] = _Unsure.CHANGED
+        for key in rows:
+            if key not in self._members:
+                self._members[key] = _Unsure.NEW
 
     def lose(self) -> None:
         """Forget the rows: continuity is lost, and a load has to follow."""
