@@ -22,6 +22,7 @@ from tests.harness.stage import Actor, Stage
 from wsflask.documents import Notification, NotificationState, mark_read, read_state, unread_count
 from wsflask.feed import Gap
 from wsflask.protocol.messages import Message
+from wsflask.services import mailroom
 from wsflask.services import notifier as notifier_module
 from wsflask.services.notifier import Notifier
 
@@ -349,12 +350,12 @@ def test_after_the_last_tab_nothing_is_kept(stage: Stage) -> None:
     tabs = [stage.connect("ada", groups=["desk"]) for _ in range(3)]
     for tab in tabs:
         tab.wait(CHANNEL, 1)
-    assert len(service._inboxes) == 1
+    assert len(service._mailroom.inboxes) == 1
 
     for tab in tabs:
         tab.leave()
 
-    assert wait_until(lambda: len(service._inboxes) == 0)
+    assert wait_until(lambda: len(service._mailroom.inboxes) == 0)
 
 
 class Commands(CommandListener):
@@ -472,7 +473,7 @@ def test_users_with_the_same_count_share_one_frame(stage: Stage, monkeypatch: py
     actors = [stage.connect(f"user{number}") for number in range(20)]
     for actor in actors:
         actor.wait(CHANNEL, 1)
-    monkeypatch.setattr(notifier_module, "Message", Counted)
+    monkeypatch.setattr(mailroom, "Message", Counted)
 
     tell("to all")
     for actor in actors:
@@ -555,7 +556,7 @@ def test_a_failing_database_closes_the_newcomer_who_comes_again(
         gevent.sleep(0.05)
         raise PyMongoError("away")
 
-    monkeypatch.setattr(notifier_module, "read_state", fail)
+    monkeypatch.setattr(mailroom, "read_state", fail)
     actors = [stage.connect("ada"), stage.connect("ada")]
     wait_until(lambda: not any(actor.connection.is_open for actor in actors))
     monkeypatch.undo()
@@ -583,11 +584,11 @@ def test_a_service_that_dies_is_back_and_shows_the_truth(
     actor = stage.connect("ada")
     actor.wait(CHANNEL, 1)
 
-    def die(self: Notifier, change: Any) -> None:
+    def die(self: mailroom.Mailroom, change: Any) -> None:
         monkeypatch.undo()
         raise ValueError("a bug")
 
-    monkeypatch.setattr(Notifier, "_take", die)
+    monkeypatch.setattr(mailroom.Mailroom, "take", die)
     tell("lost")
     await_unread(actor, 1)
     tell("seen")
@@ -600,7 +601,7 @@ def test_a_service_that_dies_is_back_and_shows_the_truth(
 def test_more_changes_during_a_load_than_are_kept_make_it_load_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier_module, "_PENDING", 3)
+    monkeypatch.setattr(mailroom, "_PENDING", 3)
     real, calls = read_state, list[str]()
 
     def slow(user_id: str) -> Any:
@@ -609,10 +610,10 @@ def test_more_changes_during_a_load_than_are_kept_make_it_load_again(
         if len(calls) == 1:
             for _ in range(8):
                 tell()
-            wait_until(lambda: len(stage.server.services[0]._inboxes.all()[0].pending) == 4)  # type: ignore[attr-defined]
+            wait_until(lambda: len(stage.server.services[0]._mailroom.inboxes.all()[0].pending) == 4)  # type: ignore[attr-defined]
         return state
 
-    monkeypatch.setattr(notifier_module, "read_state", slow)
+    monkeypatch.setattr(mailroom, "read_state", slow)
     actor = stage.connect("ada")
 
     await_unread(actor, 8)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pymongo
@@ -16,8 +15,8 @@ from ..documents import ClipboardState
 from ..documents.fields import utc_now
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
-from ..protocol.messages import Message
 from ..service import Host, Service
+from .boards import Boards
 from .clipboard_entries import Edit, Limits, Raw, add, data_entry, flush, parse, remove, render
 from .clipboard_store import ClipboardStore
 from .references import find_references, parse_load, refs_of_document, stale_refs
@@ -32,17 +31,6 @@ _CHUNK = 100
 _COMMAND_ID = 64
 
 
-@dataclass(slots=True, eq=False)
-class _Board:
-    """A connected user's clipboard, as his connections were told it last."""
-
-    #: -1: it is not known yet.
-    rev: int = -1
-    message: Message | None = None
-    greeted: dict[Connection, None] = field(default_factory=dict)
-    waiting: dict[Connection, None] = field(default_factory=dict)
-
-
 class Clipboard(Service):
     """Keep a list of entries for each user: raw data, and references to documents.
 
@@ -54,10 +42,8 @@ class Clipboard(Service):
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
         self._store = ClipboardStore()
-        self._boards: dict[str, _Board] = {}
-        self._by_connection: dict[Connection, _Board] = {}
-        # A state and the messages that tell of it belong together: sending never blocks.
-        self._lock = threading.RLock()
+        self._boards = Boards(self.channel)
+        self._lock = threading.Lock()
         self._changes: Subscription | None = None
         actions = {"add": self._add, "load": self._load, "remove": self._remove, "flush": self._flush}
         self._actions: dict[str, Callable[[Any, Any, str | None], Raw]] = {
@@ -101,34 +87,19 @@ class Clipboard(Service):
     def on_connect(self, ws: Connection, user: Any) -> None:
         """Send the user's whole clipboard."""
         self._subscribe()
-        with self._lock:
-            if not ws.is_open:
-                return  # on_disconnect may have been called already
-            # From here on the feed keeps the board up to date, so that nothing falls between query and greeting.
-            board = self._boards.setdefault(ws.user_id, _Board())
-            board.waiting[ws] = None
-            self._by_connection[ws] = board
+        if not self._boards.join(ws):
+            return
         try:
             with self._timeout():
                 state = self._checked(self._store.load(ws.user_id))
         except BaseException:
-            self.on_disconnect(ws, user)
+            self._boards.leave(ws)
             raise
-        with self._lock:
-            self._take(ws.user_id, state)
-            if ws in board.waiting and board.message is not None:
-                ws.send(board.message)
-                del board.waiting[ws]
-                board.greeted[ws] = None
+        self._boards.take(ws.user_id, state)
+        self._boards.greet(ws)
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
-        with self._lock:
-            board = self._by_connection.pop(ws, None)
-            if board is not None:
-                board.greeted.pop(ws, None)
-                board.waiting.pop(ws, None)
-                if not board.greeted and not board.waiting:
-                    del self._boards[ws.user_id]
+        self._boards.leave(ws)
 
     def on_message(self, ws: Connection, user: Any, message: Any) -> None:
         """Handle a command; the answer is the new clipboard, and every tab of the user gets it too."""
@@ -142,14 +113,7 @@ class Clipboard(Service):
             raise Refusal("bad_data")
         if "data" not in message and action != self._flush:
             raise Refusal("bad_data")
-        state = action(user, message.get("data"), command)
-        with self._lock:
-            request_id = ws.request_id
-            self._take(ws.user_id, state, answered=ws if request_id is not None else None)
-            board = self._by_connection.get(ws)
-            if request_id is not None and board is not None and board.message is not None:
-                latest = board.message  # as new as the command's own state, and never older than what ws has seen
-                ws.send(Message(self.channel, payload_json=latest.payload_json, seq=latest.seq, id=request_id))
+        self._boards.answer(ws, action(user, message.get("data"), command))
 
     def run(self) -> None:
         """Relay changes of clipboards, and notice when documents that they refer to are deleted."""
@@ -204,40 +168,22 @@ class Clipboard(Service):
             return self._store.command(_id_of(user), command, make)
 
     def _done(self, state: Raw) -> list[dict[str, Any]]:
-        self._take(state["_id"], state)
+        self._boards.take(state["_id"], state)
         return parse(render(state))
 
-    # --- to the clients
-
-    def _take(self, user_id: str, state: Raw, answered: Connection | None = None) -> None:
-        """Tell the user's connections of a state, unless they know a newer one; `answered` gets it as its answer."""
-        with self._lock:
-            board = self._boards.get(user_id)
-            if board is None or state["rev"] <= board.rev:
-                return
-            board.rev = state["rev"]
-            board.message = Message(self.channel, payload_json=render(state), seq=f"{board.rev:020d}")
-            if board.greeted:
-                self.server.hub.send(board.message, [ws for ws in board.greeted if ws is not answered])
+    # --- what changed elsewhere
 
     def _relay(self, change: Change) -> None:
         if change.id not in self._boards:
             return
         if change.op == "D" or change.document is None:
-            self._deleted(change.id)
+            self._boards.forget(change.id)
         else:
-            self._take(change.id, change.document)
-
-    def _deleted(self, user_id: str) -> None:
-        """Show an empty clipboard where somebody has deleted the document."""
-        with self._lock:
-            board = self._boards.get(user_id)
-            if board is not None and board.rev > 0:
-                self._take(user_id, {"rev": board.rev + 1, "entries": []})
+            self._boards.take(change.id, change.document)
 
     def _reload(self) -> None:
         """Compare what the connections know with the database, and with the documents referred to."""
-        revs = {user_id: board.rev for user_id, board in list(self._boards.items()) if board.rev >= 0}
+        revs = self._boards.revs()
         users = iter(revs)
         while chunk := list(itertools.islice(users, _CHUNK)):
             with self._timeout():
@@ -246,10 +192,15 @@ class Clipboard(Service):
                 self._store.flag(back, missing=False)
                 states = self._store.load_many({user_id: revs[user_id] for user_id in chunk})
             for user_id, state in states.items():
-                if state["rev"] == 0:
-                    self._deleted(user_id)
-                else:
-                    self._take(user_id, state)
+                self._compare(user_id, state, revs[user_id])
+
+    def _compare(self, user_id: str, state: Raw, known: int) -> None:
+        if state["rev"] == 0:
+            self._boards.forget(user_id)
+        elif state["rev"] > known:
+            self._boards.take(user_id, state)
+        else:  # restored from a backup: lift it above what the tabs have seen
+            self._boards.take(user_id, self._command(user_id, None, lambda _: Edit()))
 
     def _checked(self, state: Raw) -> Raw:
         """Return the state with its references compared with the documents."""

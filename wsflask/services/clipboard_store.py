@@ -71,8 +71,8 @@ class ClipboardStore:
         """Return the state after the edit; None when another was faster."""
         is_new = state["rev"] == 0
         after = edit.apply(state, command)
-        # A clipboard that was deleted must not come back with revisions that its tabs have seen.
-        after["rev"] = int(time.time() * 1000) if is_new else state["rev"] + 1
+        # Never a revision that tabs have seen, not even after the document was deleted, rolled back or restored.
+        after["rev"] = max(state["rev"] + 1, int(time.time() * 1000))
         change: Raw = {"$set": {"rev": after["rev"], "next_id": after["next_id"], "size": after["size"]}}
         if edit.added:
             change["$push"] = {"entries": {"$each": list(edit.added)}}

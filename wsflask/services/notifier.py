@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pymongo
@@ -13,38 +11,17 @@ from bson import ObjectId
 
 from ..config import Settings
 from ..connection import Connection
-from ..documents import (
-    Notification,
-    NotificationState,
-    category_of,
-    is_read,
-    label_of,
-    mark_all_read,
-    mark_read,
-    notification_item,
-    read_state,
-)
-from ..documents.reading import addressed_to, notifications, read_states, unread_among, unread_query
-from ..encoding import dumps
+from ..documents import Notification, NotificationState, is_read, mark_all_read, mark_read, read_state
+from ..documents.reading import addressed_to, notifications, unread_query
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
-from ..protocol.codes import CloseCode
-from ..protocol.messages import Message
 from ..service import Host, Service
-from .inboxes import Box, Inboxes, unread_of
+from .mailroom import Mailroom
 
 __all__ = ["Notifier"]
 
-_log = logging.getLogger(__name__)
-
-#: Boxes that are loaded by one pair of queries after a gap.
-_CHUNK = 500
-#: Changes kept for a box that is being loaded; with more it is loaded again.
-_PENDING = 1000
-#: Arrivals that are sent later, after a gap, to each of those who missed them.
-_CATCH_UP = 100
-_MAX_LIMIT = 100
-_DEFAULT_LIMIT = 20
+#: Notifications in one answer to `list`: at most, and if the client does not say.
+_MAX_LIMIT, _DEFAULT_LIMIT = 100, 20
 
 
 class Notifier(Service):
@@ -54,9 +31,8 @@ class Notifier(Service):
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
-        self._inboxes = Inboxes()
-        # Counts and the messages that tell of them change together: sending never blocks.
-        self._lock = threading.RLock()
+        self._mailroom = Mailroom(self)
+        self._lock = threading.Lock()
         self._changes: Subscription | None = None
         self._actions: dict[str, Callable[[Connection, Any], Any]] = {
             "mark_read": self._mark_read,
@@ -81,18 +57,10 @@ class Notifier(Service):
     def on_connect(self, ws: Connection, user: Any) -> None:
         """Send the unread count and the category of the newest unread notification."""
         self._subscribe()
-        with self._lock:
-            if not ws.is_open:
-                return  # on_disconnect may have been called already
-            box, is_new = self._inboxes.join(ws)
-            if box.inbox.is_loaded:
-                self._greet(box)
-        if is_new:
-            self._load(box)
+        self._mailroom.enter(ws)
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
-        with self._lock:
-            self._inboxes.leave(ws)
+        self._mailroom.leave(ws)
 
     def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
         """Handle `mark_read`, `mark_all_read` and `list`."""
@@ -111,12 +79,12 @@ class Notifier(Service):
             Notification.keep_for(self.server.settings.notification_days)
         changes = self._subscribe()
         try:
-            self._reload(self._inboxes.all())
+            self._mailroom.reload()
             for change in changes:
                 if isinstance(change, Gap):
-                    self._reload(self._inboxes.all())
+                    self._mailroom.reload()
                 else:
-                    self._take(change)
+                    self._mailroom.take(change)
         finally:
             changes.close()
 
@@ -126,160 +94,6 @@ class Notifier(Service):
             if self._changes is None or self._changes.is_closed:
                 self._changes = self.server.feed.watch(Notification, NotificationState, name="notifications")
             return self._changes
-
-    # --- from the database
-
-    def _load(self, box: Box) -> None:
-        """Fill a new box, and greet those who wait at it."""
-        inbox, stale = box.inbox, []
-        try:
-            while not inbox.is_loaded:
-                with self._timeout():
-                    state = read_state(inbox.user_id)
-                    unread = notifications().find(unread_query(inbox.user_id, inbox.groups, state), {"category": 1})
-                    found = [(raw["_id"], category_of(raw, self._default)) for raw in unread]
-                with self._lock:
-                    pending, box.pending = box.pending, []
-                    if len(pending) > _PENDING:
-                        continue  # some were not kept
-                    inbox.load(state, found)
-                    self._greet(box)
-                    # Before anything newer is taken in: an insert after its delete would count for ever.
-                    stale = [box for change in pending for box in self._apply(change, only=box)]
-        except BaseException:
-            with self._lock:
-                for ws in list(box.waiting):
-                    self._inboxes.leave(ws)
-                    ws.close(CloseCode.OVERLOAD, "try again")
-            raise
-        if stale:
-            self._reload([box])
-
-    def _reload(self, boxes: Iterable[Box]) -> None:
-        """Query anew what the boxes hold, and tell what that changes: two or three queries for each 500 boxes."""
-        loaded = (box for box in boxes if box.inbox.is_loaded)
-        while chunk := list(itertools.islice(loaded, _CHUNK)):
-            revs = {box: box.inbox.rev for box in chunk}
-            with self._timeout():
-                states = read_states({box.inbox.user_id for box in chunk})
-                keys = [(box.inbox.user_id, box.inbox.groups) for box in chunk]
-                unread = unread_of(chunk, unread_among(keys, states), self._default)
-            missed: dict[Box, frozenset[ObjectId]] = {}
-            with self._lock:
-                for box in chunk:
-                    before = box.inbox.ids
-                    box.inbox.load(states.get(box.inbox.user_id), unread[box].items(), since_rev=revs[box])
-                    missed[box] = box.inbox.ids - before
-                    if box.inbox.ids != before:
-                        self._send_counts([box])
-            self._catch_up(missed)
-
-    def _catch_up(self, missed: dict[Box, frozenset[ObjectId]]) -> None:
-        """Send what arrived unseen; of very many only the newest, the others are in the list."""
-        newest = sorted(frozenset[ObjectId]().union(*missed.values()))[-_CATCH_UP:]
-        if not newest:
-            return
-        with self._timeout():
-            found = list(notifications().find({"_id": {"$in": newest}}).sort("_id", 1))
-        with self._lock:
-            for raw in found:
-                self._send_arrival(raw, [box for box, ids in missed.items() if raw["_id"] in ids])
-
-    # --- from the feed
-
-    def _take(self, change: Change) -> None:
-        with self._lock:
-            stale = self._apply(change)
-        if stale:
-            self._reload(stale)
-
-    def _apply(self, change: Change, only: Box | None = None) -> list[Box]:
-        """Take the change in and tell those it concerns; return the boxes that have to be loaded anew."""
-        if change.collection == NotificationState._get_collection_name():
-            return self._state_changed(change, only)
-        self._notification_changed(change, only)
-        return []
-
-    def _state_changed(self, change: Change, only: Box | None) -> list[Box]:
-        boxes = self._ready(self._inboxes.of_user(change.id) if only is None else [only], change)
-        if change.op == "D" or change.document is None:
-            return boxes
-        state = change.document
-        newer = [box for box in boxes if state.get("rev", 0) > box.inbox.rev]
-        stale = [box for box in newer if not box.inbox.apply(state)]
-        self._send_counts(box for box in newer if box not in stale)
-        return stale
-
-    def _notification_changed(self, change: Change, only: Box | None) -> None:
-        raw = change.document
-        if change.op == "I" and raw is not None:
-            boxes = self._ready(self._inboxes.addressed(raw) if only is None else [only], change)
-            # What a count has included already, or the user has read already, is no arrival any more.
-            boxes = [box for box in boxes if box.inbox.put(change.id, category_of(raw, self._default))]
-            self._send_arrival(raw, boxes)
-            return
-        changed = []
-        for box in self._ready(self._inboxes.all() if only is None else [only], change):
-            if change.op == "U" and raw is not None and box.inbox.is_addressed(raw):
-                is_changed = box.inbox.put(change.id, category_of(raw, self._default))
-            else:
-                is_changed = box.inbox.discard(change.id)
-            if is_changed:
-                changed.append(box)
-        self._send_counts(changed)
-
-    def _ready(self, boxes: list[Box], change: Change) -> list[Box]:
-        """Return the boxes that are loaded; the others get the change when they are."""
-        for box in boxes:
-            if not box.inbox.is_loaded and len(box.pending) <= _PENDING:
-                box.pending.append(change)
-        return [box for box in boxes if box.inbox.is_loaded]
-
-    # --- to the clients; called under the lock
-
-    def _greet(self, box: Box) -> None:
-        message = self._count_message(box)
-        for ws in box.waiting:
-            ws.send(message)
-        box.greeted.update(box.waiting)
-        box.waiting.clear()
-
-    def _send_counts(self, boxes: Iterable[Box]) -> None:
-        messages: dict[tuple[int, str], Message] = {}
-        for box in boxes:
-            key = (box.inbox.unread, self._category(box))
-            if key not in messages:
-                messages[key] = self._count_message(box)
-            self.server.hub.send(messages[key], list(box.greeted))
-
-    def _send_arrival(self, raw: dict[str, Any], boxes: list[Box]) -> None:
-        """Send the arrival: encoded once, and one frame for all whose unread count is the same."""
-        groups: dict[tuple[int, str], list[Connection]] = {}
-        for box in boxes:
-            groups.setdefault((box.inbox.unread, self._category(box)), []).extend(box.greeted)
-        last = dumps(self._item(raw, is_read=False)) if groups else b""
-        for (unread, category), connections in groups.items():
-            payload = b'{"category":%b,"last":%b,"unread":%d}' % (dumps(category), last, unread)
-            self.server.hub.send(Message(self.channel, payload_json=payload), connections)
-
-    def _count_message(self, box: Box) -> Message:
-        return Message(self.channel, {"unread": box.inbox.unread, "category": self._category(box)})
-
-    def _category(self, box: Box) -> str:
-        category = box.inbox.category
-        labels = self.server.settings.notification_labels
-        return label_of(self._default if category is None else category, labels)
-
-    def _item(self, raw: dict[str, Any], *, is_read: bool) -> dict[str, Any]:
-        labels = self.server.settings.notification_labels
-        return notification_item(raw, labels=labels, default_category=self._default, is_read=is_read)
-
-    @property
-    def _default(self) -> int:
-        return self.server.settings.notification_default_category
-
-    def _timeout(self) -> Any:
-        return pymongo.timeout(self.server.settings.database_timeout)
 
     # --- requests
 
@@ -296,14 +110,8 @@ class Notifier(Service):
 
     def _marked(self, ws: Connection, state: dict[str, Any]) -> None:
         """Tell the user's tabs here at once; those elsewhere hear of it by the feed."""
-        self._take(Change("", "U", NotificationState._get_collection_name(), ws.user_id, state))
-        self._reply(ws, {})
-
-    def _reply(self, ws: Connection, payload: dict[str, Any]) -> None:
-        """Answer with the count that the connection was told last, so that no answer undoes a later message."""
-        with self._lock:
-            box = self._inboxes.of(ws)
-            ws.reply({**payload, "unread": box.inbox.unread if box is not None else 0})
+        self._mailroom.take(Change("", "U", NotificationState._get_collection_name(), ws.user_id, state))
+        self._mailroom.reply(ws, {})
 
     def _list(self, ws: Connection, data: Any) -> None:
         before, limit, unread_only = _page_in(data)
@@ -313,8 +121,11 @@ class Notifier(Service):
             query.setdefault("_id", {})["$lt"] = before
         found = list(notifications().find(query).sort("_id", -1).limit(limit + 1))
         page = found[:limit]
-        items = [self._item(raw, is_read=is_read(raw["_id"], state)) for raw in page]
-        self._reply(ws, {"notifications": items, "next": str(page[-1]["_id"]) if len(found) > limit else None})
+        items = [self._mailroom.item(raw, is_read=is_read(raw["_id"], state)) for raw in page]
+        self._mailroom.reply(ws, {"notifications": items, "next": str(page[-1]["_id"]) if len(found) > limit else None})
+
+    def _timeout(self) -> Any:
+        return pymongo.timeout(self.server.settings.database_timeout)
 
 
 def _id_in(value: Any) -> ObjectId:

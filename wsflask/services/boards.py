@@ -1,0 +1,114 @@
+"""What each connected user's tabs were told of the clipboard last, and who they are."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..connection import Connection
+from ..protocol.messages import Message
+from .clipboard_entries import render
+
+__all__ = ["Board", "Boards"]
+
+
+@dataclass(slots=True, eq=False)
+class Board:
+    """A user's clipboard, as his connections know it."""
+
+    user_id: str
+    #: -1: it is not known yet.
+    rev: int = -1
+    message: Message | None = None
+    #: Those who were told; only they get what follows.
+    greeted: dict[Connection, None] = field(default_factory=dict)
+    #: Those who wait until it is known.
+    waiting: dict[Connection, None] = field(default_factory=dict)
+
+
+class Boards:
+    """Tell every tab of a user the same states in the same order: `rev` only ever grows on a connection."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+        self._boards: dict[str, Board] = {}
+        self._by_connection: dict[Connection, Board] = {}
+        # A state and the messages that tell of it belong together: sending never blocks.
+        self._lock = threading.RLock()
+
+    def __len__(self) -> int:
+        return len(self._boards)
+
+    def __contains__(self, user_id: str) -> bool:
+        return user_id in self._boards
+
+    def revs(self) -> dict[str, int]:
+        """Return which revision the tabs of each user know."""
+        return {user_id: board.rev for user_id, board in list(self._boards.items()) if board.rev >= 0}
+
+    def join(self, ws: Connection) -> bool:
+        """Keep the user's board from now on; return False for a connection that has closed meanwhile.
+
+        To be called before the clipboard is queried: what changes during the query is not missed then.
+        """
+        with self._lock:
+            if not ws.is_open:
+                return False
+            board = self._boards.setdefault(ws.user_id, Board(ws.user_id))
+            board.waiting[ws] = None
+            self._by_connection[ws] = board
+            return True
+
+    def greet(self, ws: Connection) -> None:
+        """Send the connection what is known, and from now on what follows."""
+        with self._lock:
+            board = self._by_connection.get(ws)
+            if board is not None and board.message is not None:
+                ws.send(board.message)
+                del board.waiting[ws]
+                board.greeted[ws] = None
+
+    def leave(self, ws: Connection) -> None:
+        """Tell the connection nothing any more; a board without connections is dropped."""
+        with self._lock:
+            board = self._by_connection.pop(ws, None)
+            if board is not None:
+                board.greeted.pop(ws, None)
+                board.waiting.pop(ws, None)
+                if not board.greeted and not board.waiting:
+                    del self._boards[board.user_id]
+
+    def take(self, user_id: str, state: Mapping[str, Any], *, but: Connection | None = None) -> None:
+        """Tell the user's connections of a state unless they know a newer one; `but` gets it in another way."""
+        with self._lock:
+            board = self._boards.get(user_id)
+            if board is None or state["rev"] <= board.rev:
+                return
+            board.rev = state["rev"]
+            board.message = Message(self._channel, payload_json=render(state), seq=f"{board.rev:020d}")
+            for ws in board.greeted:
+                if ws is not but:
+                    ws.send(board.message)
+
+    def forget(self, user_id: str) -> None:
+        """Show an empty clipboard where somebody has deleted the document."""
+        with self._lock:
+            board = self._boards.get(user_id)
+            if board is not None and board.rev > 0:
+                self.take(user_id, {"rev": board.rev + 1, "entries": []})
+
+    def answer(self, ws: Connection, state: Mapping[str, Any]) -> None:
+        """Tell of the state that a command of this connection has made; its answer carries the request's id.
+
+        The answer is the latest state known: as new as the command's own, and not older than what the connection has
+        seen. A request without an id is answered by the state that goes to all.
+        """
+        with self._lock:
+            request_id = ws.request_id
+            self.take(ws.user_id, state, but=ws if request_id is not None else None)
+            board = self._by_connection.get(ws)
+            if request_id is not None and board is not None and board.message is not None:
+                latest = board.message
+                ws.send(Message(self._channel, payload_json=latest.payload_json, seq=latest.seq, id=request_id))
