@@ -322,9 +322,10 @@ def test_a_feed_started_before_a_fork_starts_anew_in_the_child(database: Databas
 
 
 @pytest.fixture
-def own_mongo() -> Iterator[EmbeddedMongo]:
+def own_mongo(request: pytest.FixtureRequest) -> Iterator[EmbeddedMongo]:
     folder = Path(tempfile.mkdtemp(prefix="wsflask-tests-", dir=harness.fast_folder()))
-    server = EmbeddedMongo(folder, port=free_port(), mongod=os.environ.get("WSFLASK_MONGOD"))
+    options = getattr(request, "param", {})
+    server = EmbeddedMongo(folder, port=free_port(), mongod=os.environ.get("WSFLASK_MONGOD"), **options)
     try:
         server.start()
     except ConfigError as error:
@@ -359,6 +360,39 @@ def test_a_killed_database_is_followed_again_without_loss(own_mongo: EmbeddedMon
     finally:
         feed.stop()
         mongoengine.disconnect_all()
+
+
+@pytest.mark.parametrize("own_mongo", [{"oplog_megabytes": 1, "arguments": ("--syncdelay", "1")}], indirect=True)
+def test_a_position_that_the_oplog_has_dropped_is_a_gap(own_mongo: EmbeddedMongo) -> None:
+    mongoengine.disconnect_all()
+    client = mongoengine.connect(host=own_mongo.uri_of("history"), uuidRepresentation="standard")
+    oplog = client["local"]["oplog.rs"]
+    feed = MongoFeed(Settings())
+    feed.start()
+    try:
+        with feed.watch(Gate) as gates:
+            client["history"]["feed_gates"].insert_one({"_id": 1})
+            next_change(gates)
+            old = feed._progress.token
+            assert old is not None
+
+            def write_past_it() -> bool:
+                client["history"]["others"].insert_many([{"x": "x" * 100_000} for _ in range(100)])
+                first = oplog.find_one(sort=[("$natural", 1)])
+                return first is not None and f"{first['ts'].time:08X}" > old["_data"][2:10]
+
+            wait_until(write_past_it, timeout=6 * PATIENCE)
+            feed._progress._restart = old
+            with feed.watch(Lounge) as lounges:
+                gaps = [next_gap(gates), next_gap(lounges)]
+                client["history"]["feed_lounges"].insert_one({"_id": 2})
+                change = next_change(lounges)
+    finally:
+        feed.stop()
+        mongoengine.disconnect_all()
+
+    assert all("history" in gap.reason for gap in gaps)
+    assert change.id == 2
 
 
 def test_a_feed_that_starts_before_its_database_tells_of_a_gap(own_mongo: EmbeddedMongo) -> None:
