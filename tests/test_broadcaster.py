@@ -21,7 +21,7 @@ from wsflask.config import Settings
 from wsflask.errors import Refusal
 from wsflask.feed.mongo import MongoFeed
 from wsflask.hub import Hub
-from wsflask.live import Broadcaster, loads
+from wsflask.live import Broadcaster
 from wsflask.protocol.codes import CloseCode
 from wsflask.protocol.messages import Message
 from wsflask.tasks import Supervised, supervise
@@ -607,34 +607,6 @@ def test_a_gap_is_told_and_everything_loaded_anew(world: World) -> None:
     assert list(ann.rows(name)) == list(chief.rows(other)) == ["7"]
     back = world.client(ANN)
     assert back.subscribe(view=name, start_seq=seq)["state"] == "reset"
-
-
-def test_a_gap_while_a_load_is_under_way_has_the_query_run_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    began, goes_on, queries = threading.Event(), threading.Event(), []
-    real = loads.load_rows
-
-    def slow(*args: Any) -> Any:
-        queries.append(1)
-        found = real(*args)
-        began.set()
-        assert goes_on.wait(10)
-        return found
-
-    monkeypatch.setattr("wsflask.live.views.load_rows", slow)
-    clients = [world.client(ANN) for _ in range(3)]
-    threads = [threading.Thread(target=client.subscribe) for client in clients]
-    for thread in threads:
-        thread.start()
-    assert began.wait(10)
-    harness.wait_until(lambda: len(world.broadcaster.views.subscriptions()) == 3)
-    world.database["flights"].delete_one({"_id": "1"})
-    world.broadcaster.views.begin("")
-    goes_on.set()
-    for thread in threads:
-        thread.join()
-
-    assert len(queries) == 2
-    assert [client.ops for client in clients] == [[("L", "2")]] * 3
 
 
 def test_the_feed_of_the_service_may_die_and_the_rows_are_true_afterwards(world: World) -> None:

@@ -296,6 +296,20 @@ def test_the_index_finds_every_view_that_a_change_touches() -> None:
         assert found.apply(met) == expected
 
 
+def test_a_view_that_loads_hears_of_every_change_of_its_collection() -> None:
+    """What its query saw may have left the scope meanwhile: no value and no row would lead from it to the view."""
+    asked = query(OPEN)
+    view = View(asked, "v")
+    found = Found([view])
+    found.index.begin_load(view)
+
+    found.apply(change("U", 1, {"s": "closed"}))
+    found.apply(change("D", 2))
+    stale: dict[Hashable, bytes] = {number: row_of(asked, {"_id": number, "s": "open"}) for number in (1, 2, 3)}
+    assert [json.loads(one)["_id"] for one in found.index.finish_load(view, stale, "1")] == [3]
+    assert found.index.candidates(change("D", 2)) == []
+
+
 def test_a_view_that_is_removed_leaves_nothing_in_the_index() -> None:
     views = [loaded(query(OPEN)), loaded(query(Condition("total", ">", 1))), loaded(query(access=MINE))]
     found = Found(views)

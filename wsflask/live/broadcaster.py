@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from mongoengine import Document
@@ -152,11 +153,8 @@ class Broadcaster(Service):
         """Take in what the feed tells; return whether it has ended by itself."""
         while True:
             item = feed.take(_QUIET)
-            if item is None:
-                if feed.is_closed:
-                    return self._followed != frozenset()
-                self.views.sweep()
-                continue
+            if item is None and feed.is_closed:
+                return self._followed != frozenset()
             batch: list[Change] = []
             while item is not None:
                 if isinstance(item, Gap):
@@ -167,6 +165,8 @@ class Broadcaster(Service):
                     batch.append(item)
                 item = feed.take(0) if len(batch) < _BATCH else None
             self.views.follow(batch)
+            self.views.sweep()
+            time.sleep(0)  # a long backlog does not keep the other greenlets from their turn
 
     def _await_feed(self, class_name: str) -> None:
         """Wait until changes of the class are followed: a load may only begin then. May switch.

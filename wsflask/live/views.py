@@ -60,12 +60,20 @@ class LiveViews:
         settings: limits and times.
         secret: key of the views' names.
         deliver: sends one message to one connection; must not raise.
+        load: finds the rows of a query.
     """
 
-    def __init__(self, settings: Settings, secret: bytes, deliver: Callable[[Connection, Message], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        secret: bytes,
+        deliver: Callable[[Connection, Message], None],
+        load: Callable[[Query, Settings], dict[Hashable, bytes]] = load_rows,
+    ) -> None:
         self._settings = settings
         self._secret = secret
         self._deliver = deliver
+        self._find = load
         self._lock = threading.RLock()
         self._index = ViewIndex()
         self._watchers = Watchers()
@@ -200,7 +208,7 @@ class LiveViews:
         delay = _FIRST
         while True:
             try:
-                rows = load_rows(view.query, self._settings)
+                rows = self._find(view.query, self._settings)
             except Exception as error:
                 if not self._load_failed(view, load, error):
                     return

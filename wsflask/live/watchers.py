@@ -72,6 +72,9 @@ class Watchers:
         """Return the views that nobody has watched for `linger` seconds, and the oldest beyond the `most` newest."""
         long_ago = time.monotonic() - linger
         beyond = len(self._unwatched) - most
-        return [
-            view for number, (view, since) in enumerate(self._unwatched.items()) if number < beyond or since <= long_ago
-        ]
+        found: list[View] = []
+        for view, since in self._unwatched.items():
+            if since > long_ago and len(found) >= beyond:
+                break
+            found.append(view)
+        return found
