@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,29 @@ class Leftovers:
             gevent.sleep(0.02)
 
 
-def _greenlets() -> list[gevent.Greenlet[..., Any]]:
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), gevent.Greenlet)]
-    return [g for g in found if g and not g.dead]
+#: Every greenlet that was started since the harness was imported, while somebody holds it.
+_STARTED: weakref.WeakSet[Any] = weakref.WeakSet()
+gevent.Greenlet.add_spawn_callback(_STARTED.add)
+
+
+def _greenlets() -> list[Any]:
+    return [greenlet for greenlet in list(_STARTED) if greenlet and not greenlet.dead and not _is_ending(greenlet)]
+
+
+def _is_ending(greenlet: Any) -> bool:
+    """Return whether it is a monitor of a closed MongoClient: told to stop, it looks up every half a second."""
+    thread = getattr(getattr(greenlet, "_run", None), "__self__", None)
+    executor = getattr(getattr(thread, "_target", None), "__self__", None)
+    return bool(getattr(executor, "_stopped", False))
 
 
 def children_of(pid: int) -> list[int]:
     """Return the process ids of the direct children of a process that have not ended."""
-    return [child for child, (parent, state) in _processes().items() if parent == pid and state != "Z"]
+    try:
+        listed = [Path(task.path, "children").read_text() for task in os.scandir(f"/proc/{pid}/task")]
+    except OSError:  # not Linux, or a kernel without these files, or the process is gone
+        return [child for child, (parent, state) in _processes().items() if parent == pid and state != "Z"]
+    return [child for child in map(int, " ".join(listed).split()) if is_running(child)]
 
 
 def descendants_of(pid: int) -> list[int]:
@@ -56,22 +71,24 @@ def descendants_of(pid: int) -> list[int]:
 
 def is_running(pid: int) -> bool:
     """Return whether a process exists and has not ended."""
-    return _processes().get(pid, (0, "Z"))[1] != "Z"
+    found = _of_proc(f"/proc/{pid}", pid) if sys.platform == "linux" else (pid, _processes().get(pid, (0, "Z")))
+    return found is not None and found[1][1] != "Z"
 
 
 def _processes() -> dict[int, tuple[int, str]]:
     """Return parent and state of every process."""
     if sys.platform == "linux":
-        return dict(filter(None, (_of_proc(entry) for entry in os.scandir("/proc") if entry.name.isdigit())))
+        entries = (entry for entry in os.scandir("/proc") if entry.name.isdigit())
+        return dict(filter(None, (_of_proc(entry.path, int(entry.name)) for entry in entries)))
     listed = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
     rows = (line.split() for line in listed.stdout.splitlines())
     return {int(pid): (int(parent), state[0]) for pid, parent, state in rows}
 
 
-def _of_proc(entry: os.DirEntry[str]) -> tuple[int, tuple[int, str]] | None:
+def _of_proc(folder: str, pid: int) -> tuple[int, tuple[int, str]] | None:
     try:
-        stat = Path(entry.path, "stat").read_text(errors="replace")
+        stat = Path(folder, "stat").read_text(errors="replace")
     except OSError:
         return None
     state, parent = stat.rpartition(")")[2].split()[:2]
-    return int(entry.name), (int(parent), state)
+    return pid, (int(parent), state)
