@@ -19,7 +19,7 @@ from pymongo.monitoring import CommandListener
 
 from tests.harness import Database, wait_until
 from tests.harness.stage import Actor, Stage
-from wsflask.documents import Notification, NotificationState, mark_read, read_state, unread_count
+from wsflask.documents import Notification, NotificationState, mark_read, read_state, unread_count, unread_query
 from wsflask.feed import Gap
 from wsflask.protocol.messages import Message
 from wsflask.services import mailroom
@@ -320,6 +320,25 @@ def test_a_notification_that_was_read_already_is_no_arrival(stage: Stage) -> Non
     assert [last_unread(each) for each in (ada, bob)] == [1, 2]
 
 
+def test_a_read_state_reset_during_a_load_is_loaded_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    notification = tell()
+    NotificationState(user="ada", read=[notification.id], rev=1).save()
+    real = unread_query
+
+    def slow(user_id: str, groups: Any, state: Any) -> Any:
+        monkeypatch.undo()
+        box = stage.server.services[0]._mailroom.inboxes.all()[0]  # type: ignore[attr-defined]
+        database["wsflask_notification_states"].delete_one({"_id": "ada"})
+        wait_until(lambda: [change for change in box.pending if change.op == "D"])
+        return real(user_id, groups, state)
+
+    monkeypatch.setattr(mailroom, "unread_query", slow)
+
+    await_unread(stage.connect("ada"), 1)
+
+
 def test_a_read_state_that_was_reset_is_loaded_anew(stage: Stage, database: Database) -> None:
     notifications = [tell(str(number)) for number in range(3)]
     actor = stage.connect("ada")
@@ -596,6 +615,36 @@ def test_a_service_that_dies_is_back_and_shows_the_truth(
 
     assert arrivals(actor) == ["lost", "seen"]
     assert last_unread(actor) == 2
+
+
+def test_what_changes_during_a_load_counts_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    """Changes of every kind lie between the query and the greeting."""
+    kept, deleted = tell("kept"), tell("deleted")
+    NotificationState(user="ada", read=[kept.id], rev=1).save()
+    real = read_state
+
+    def slow(user_id: str) -> Any:
+        monkeypatch.undo()
+        state = real(user_id)
+        pending = stage.server.services[0]._mailroom.inboxes.all()[0].pending  # type: ignore[attr-defined]
+        before = len(pending)
+        database["wsflask_notifications"].delete_one({"_id": deleted.id})
+        mark_read("ada", (), tell("read").id)
+        gone = tell("gone")
+        database["wsflask_notifications"].delete_one({"_id": gone.id})
+        tell("arrived")
+        wait_until(lambda: len(pending) >= before + 6)
+        return state
+
+    monkeypatch.setattr(mailroom, "read_state", slow)
+    actor = stage.connect("ada")
+    await_unread(actor, 1)
+    database["wsflask_notification_states"].delete_one({"_id": "ada"})
+    await_unread(actor, 3)
+
+    assert len(ask(actor, "list", {"unread_only": True})["notifications"]) == 3
 
 
 def test_more_changes_during_a_load_than_are_kept_make_it_load_again(

@@ -95,7 +95,7 @@ class Mailroom:
                     inbox.load(state, found)
                     self._greet(box)
                     # Before anything newer is taken in: an insert after its delete would count for ever.
-                    stale = [box for change in pending for box in self._apply(change, only=box)]
+                    stale = [each for change in pending for each in self._apply(change, only=box)]
         except BaseException:
             with self._lock:
                 for ws in list(box.waiting):
