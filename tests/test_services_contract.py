@@ -278,9 +278,27 @@ def test_a_reply_is_sent_once() -> None:
     sent(link)
 
     say(connection, "a", "reply", id="1")
-    say(connection, "a", None, id="2")
 
     assert sent(link) == [{"channel": "a", "payload": "early", "id": "1"}]
+
+
+def test_a_request_with_an_id_is_answered_even_with_nothing() -> None:
+    connection, link = connect(server_with(Noted("a", [])))
+    sent(link)
+
+    say(connection, "a", None, id="2")
+    say(connection, "a", None)
+
+    assert sent(link) == [{"channel": "a", "payload": None, "id": "2"}]
+
+
+def test_what_an_honest_client_is_refused_does_not_close_its_connection() -> None:
+    connection, link = connect(server_with(Noted("a", [])))
+
+    for number in range(30):
+        say(connection, "a", "refuse", id=str(number))
+
+    assert connection.is_open
 
 
 def test_a_refusal_gives_its_code_and_sentence_and_keeps_the_socket() -> None:

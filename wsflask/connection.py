@@ -156,11 +156,11 @@ class Connection:
         if self._state is State.OPEN:
             self._write(message.frame(self.form))
 
-    def reply(self, payload: Any) -> None:
+    def reply(self, payload: Any = None, *, payload_json: bytes | None = None, seq: str | None = None) -> None:
         """Answer the request that is being handled; a second answer to it is not sent."""
         request, self._request = self._request, None
         if request is not None:
-            self.send(Message(request.channel, payload, id=request.id))
+            self.send(Message(request.channel, payload, payload_json=payload_json, seq=seq, id=request.id))
 
     def _write(self, data: bytes) -> None:
         with self._lock:

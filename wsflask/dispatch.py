@@ -22,6 +22,10 @@ __all__ = ["Dispatcher", "Hooks"]
 _log = logging.getLogger(__name__)
 
 
+#: Refusals that a well-behaved client gets too; they do not count as bad messages.
+_HONEST = frozenset({"forbidden", "not_found", "conflict", "unavailable", "internal"})
+
+
 class Hooks(Protocol):
     """The server, as its dispatcher sees it."""
 
@@ -96,7 +100,7 @@ class Dispatcher:
                 reply = self._hooks.on_message(
                     connection, connection.user, {"channel": request.channel, "payload": request.payload}
                 )
-            if reply is not None:
+            if reply is not None or connection.request_id is not None:
                 connection.reply(reply)
         except Refusal as refusal:
             _log.debug("connection %s: %s", connection.id, refusal)
@@ -125,6 +129,8 @@ class Dispatcher:
 
     def _refuse(self, connection: Connection, code: str, request_id: str | None) -> None:
         connection.send(error_message(code, request_id))
+        if code in _HONEST:
+            return
         connection.bad_messages += 1
         if connection.bad_messages >= self._settings.max_bad_messages:
             if code == "rate_limited":

@@ -71,7 +71,8 @@ class Service:
         """Handle the payload of one message; one at a time for a connection. May switch.
 
         Returns:
-            What the client gets as the reply; None: none, or `ws.reply` was called.
+            What the client gets as the reply. None: a request with an id gets null, unless `ws.reply` was called;
+            one without gets nothing.
 
         Raises:
             Refusal: the client gets its code, and the socket stays open.

@@ -111,4 +111,4 @@ class Boards:
             board = self._by_connection.get(ws)
             if request_id is not None and board is not None and board.message is not None:
                 latest = board.message
-                ws.send(Message(self._channel, payload_json=latest.payload_json, seq=latest.seq, id=request_id))
+                ws.reply(payload_json=latest.payload_json, seq=latest.seq)
