@@ -293,7 +293,7 @@ def test_a_request_with_an_id_is_answered_even_with_nothing() -> None:
 
 
 def test_what_an_honest_client_is_refused_does_not_close_its_connection() -> None:
-    connection, link = connect(server_with(Noted("a", [])))
+    connection, _link = connect(server_with(Noted("a", [])))
 
     for number in range(30):
         say(connection, "a", "refuse", id=str(number))

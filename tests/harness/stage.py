@@ -116,7 +116,7 @@ class Stage:
 
     def __init__(self, *services: type[Service] | Service, **settings: Any) -> None:
         app = Flask("stage")
-        app.secret_key = "a secret for the stage"  # noqa: S105
+        app.secret_key = "a secret for the stage"
         app.config.update({f"WSFLASK_{name.upper()}": value for name, value in settings.items()})
         flask_login.LoginManager(app)
         self.server = WebSocketServer(app, services=list(services))
