@@ -235,4 +235,14 @@ def test_what_one_query_found_is_shared_out_among_the_boxes() -> None:
         {"_id": C, "category": 10, "groups": ["desk"]},
     ]
 
-    assert unread_of([ada, bob], found, 30) == {ada: {A: 20, B: 30}, bob: {A: 20, C: 10}}
+    assert unread_of([ada, bob], {}, found, 30) == {ada: {A: 20, B: 30}, bob: {A: 20, C: 10}}
+
+
+def test_what_lies_before_a_watermark_is_not_shared_out() -> None:
+    inboxes = Inboxes()
+    ada, bob = (inboxes.join(each)[0] for each in (tab("ada"), tab("bob")))
+    found = [{"_id": identity, "category": 10, "everyone": True} for identity in (C, A, B)]
+
+    unread = unread_of([ada, bob], {"ada": {"read_before": B}, "bob": {"read_before": None}}, found, 10)
+
+    assert [set(unread[box]) for box in (ada, bob)] == [{C}, {A, B, C}]

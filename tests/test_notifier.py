@@ -19,7 +19,8 @@ from pymongo.monitoring import CommandListener
 
 from tests.harness import Database, wait_until
 from tests.harness.stage import Actor, Stage
-from wsflask.documents import Notification, NotificationState, mark_read, read_state, unread_count, unread_query
+from wsflask.documents import Notification, NotificationState, mark_read, unread_count
+from wsflask.documents.reading import read_states, unread_among
 from wsflask.feed import Gap
 from wsflask.protocol.messages import Message
 from wsflask.services import mailroom
@@ -325,16 +326,16 @@ def test_a_read_state_reset_during_a_load_is_loaded_again(
 ) -> None:
     notification = tell()
     NotificationState(user="ada", read=[notification.id], rev=1).save()
-    real = unread_query
+    real = unread_among
 
-    def slow(user_id: str, groups: Any, state: Any) -> Any:
+    def slow(users: Any, states: Any) -> Any:
         monkeypatch.undo()
         box = stage.server.services[0]._mailroom.inboxes.all()[0]  # type: ignore[attr-defined]
         database["wsflask_notification_states"].delete_one({"_id": "ada"})
         wait_until(lambda: [change for change in box.pending if change.op == "D"])
-        return real(user_id, groups, state)
+        return real(users, states)
 
-    monkeypatch.setattr(mailroom, "unread_query", slow)
+    monkeypatch.setattr(mailroom, "unread_among", slow)
 
     await_unread(stage.connect("ada"), 1)
 
@@ -438,6 +439,20 @@ def test_a_connect_costs_two_queries_and_a_second_tab_none(commands: Commands) -
 
         assert first == ["find", "find"]
         assert commands.names == first
+
+
+def test_many_who_come_at_once_are_loaded_together(commands: Commands) -> None:
+    with Stage(Notifier) as stage:
+        tell("to all")
+        stage.connect("first").wait(CHANNEL, 1)
+        commands.names.clear()
+
+        actors = [stage.connect(f"user{number}", groups=[f"group{number}"]) for number in range(200)]
+        for actor in actors:
+            actor.wait(CHANNEL, 1)
+
+        assert {last_unread(actor) for actor in actors} == {1}
+        assert len(commands.names) <= 10
 
 
 def test_after_a_gap_all_users_are_loaded_by_two_queries(commands: Commands) -> None:
@@ -571,11 +586,11 @@ def test_a_failing_database_closes_the_newcomer_who_comes_again(
 ) -> None:
     caplog.set_level(logging.CRITICAL, logger="wsflask")
 
-    def fail(user_id: str) -> None:
+    def fail(user_ids: set[str]) -> None:
         gevent.sleep(0.05)
         raise PyMongoError("away")
 
-    monkeypatch.setattr(mailroom, "read_state", fail)
+    monkeypatch.setattr(mailroom, "read_states", fail)
     actors = [stage.connect("ada"), stage.connect("ada")]
     wait_until(lambda: not any(actor.connection.is_open for actor in actors))
     monkeypatch.undo()
@@ -623,11 +638,11 @@ def test_what_changes_during_a_load_counts_once(
     """Changes of every kind lie between the query and the greeting."""
     kept, deleted = tell("kept"), tell("deleted")
     NotificationState(user="ada", read=[kept.id], rev=1).save()
-    real = read_state
+    real = read_states
 
-    def slow(user_id: str) -> Any:
+    def slow(user_ids: set[str]) -> Any:
         monkeypatch.undo()
-        state = real(user_id)
+        state = real(user_ids)
         pending = stage.server.services[0]._mailroom.inboxes.all()[0].pending  # type: ignore[attr-defined]
         before = len(pending)
         database["wsflask_notifications"].delete_one({"_id": deleted.id})
@@ -638,7 +653,7 @@ def test_what_changes_during_a_load_counts_once(
         wait_until(lambda: len(pending) >= before + 6)
         return state
 
-    monkeypatch.setattr(mailroom, "read_state", slow)
+    monkeypatch.setattr(mailroom, "read_states", slow)
     actor = stage.connect("ada")
     await_unread(actor, 1)
     database["wsflask_notification_states"].delete_one({"_id": "ada"})
@@ -651,18 +666,18 @@ def test_more_changes_during_a_load_than_are_kept_make_it_load_again(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mailroom, "_PENDING", 3)
-    real, calls = read_state, list[str]()
+    real, calls = read_states, list[str]()
 
-    def slow(user_id: str) -> Any:
-        calls.append(user_id)
-        state = real(user_id)
+    def slow(user_ids: set[str]) -> Any:
+        calls.extend(user_ids)
+        state = real(user_ids)
         if len(calls) == 1:
             for _ in range(8):
                 tell()
             wait_until(lambda: len(stage.server.services[0]._mailroom.inboxes.all()[0].pending) == 4)  # type: ignore[attr-defined]
         return state
 
-    monkeypatch.setattr(mailroom, "read_state", slow)
+    monkeypatch.setattr(mailroom, "read_states", slow)
     actor = stage.connect("ada")
 
     await_unread(actor, 8)

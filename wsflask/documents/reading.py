@@ -54,7 +54,11 @@ class NotificationState(Document):
 
 def addressed_to(user_id: str, groups: Iterable[str]) -> _Raw:
     """Return the query for the notifications that go to this user."""
-    ways: list[_Raw] = [{"everyone": True}, {"users": user_id}]
+    return _addressed_to_any([user_id], groups)
+
+
+def _addressed_to_any(user_ids: list[str], groups: Iterable[str]) -> _Raw:
+    ways: list[_Raw] = [{"everyone": True}, {"users": user_ids[0] if len(user_ids) == 1 else {"$in": user_ids}}]
     named = sorted(groups)
     if named:
         ways.append({"groups": {"$in": named}})
@@ -99,8 +103,7 @@ def unread_among(users: Iterable[tuple[str, frozenset[str]]], states: Mapping[st
     """
     users = list(users)
     groups: frozenset[str] = frozenset().union(*(groups for _, groups in users))
-    to = [{"everyone": True}, {"users": {"$in": [user for user, _ in users]}}, {"groups": {"$in": list(groups)}}]
-    query: _Raw = {"$or": to}
+    query = _addressed_to_any([user for user, _ in users], groups)
     watermarks = [states.get(user, {}).get("read_before") for user, _ in users]
     known = [watermark for watermark in watermarks if watermark is not None]
     if known and len(known) == len(users):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from bson import ObjectId
@@ -98,14 +101,34 @@ class Inboxes:
         return [self._boxes[key] for key in keys]
 
 
-def unread_of(boxes: Iterable[Box], found: Iterable[Mapping[str, Any]], default: int) -> dict[Box, dict[ObjectId, int]]:
-    """Return for each box which of the raw notifications that were found go to it, with their categories."""
+def unread_of(
+    boxes: Iterable[Box], states: Mapping[str, Mapping[str, Any]], found: Iterable[Mapping[str, Any]], default: int
+) -> dict[Box, dict[ObjectId, int]]:
+    """Return for each box the categories of those raw notifications that go to it and lie beyond its watermark.
+
+    The work grows with what is unread, not with the boxes times the notifications.
+    """
     unread: dict[Box, dict[ObjectId, int]] = {box: {} for box in boxes}
-    for notification in found:
-        category = notification.get("category", default)
-        for box, ids in unread.items():
-            if box.inbox.is_addressed(notification):
-                ids[notification["_id"]] = category
+    by_name: dict[tuple[str, str], list[Box]] = defaultdict(list)
+    for box in unread:
+        by_name["users", box.inbox.user_id].append(box)
+        for group in box.inbox.groups:
+            by_name["groups", group].append(box)
+    to_everyone: list[tuple[ObjectId, int]] = []
+    for raw in found:
+        category = raw.get("category", default)
+        if raw.get("everyone") is True:
+            to_everyone.append((raw["_id"], category))
+            continue
+        for way in ("users", "groups"):
+            for name in raw.get(way) or ():
+                for box in by_name.get((way, name), ()):
+                    unread[box][raw["_id"]] = category
+    to_everyone.sort(key=itemgetter(0))
+    for box, own in unread.items():
+        watermark = (states.get(box.inbox.user_id) or {}).get("read_before")
+        start = bisect_right(to_everyone, watermark, key=itemgetter(0)) if watermark is not None else 0
+        own.update(to_everyone[start:])
     return unread
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Iterable
 from typing import Any
 
 import pymongo
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
 from ..connection import Connection
-from ..documents import NotificationState, category_of, label_of, notification_item, read_state
-from ..documents.reading import notifications, read_states, unread_among, unread_query
+from ..documents import NotificationState, category_of, label_of, notification_item
+from ..documents.reading import notifications, read_states, unread_among
 from ..encoding import dumps
 from ..feed.base import Change
 from ..protocol.codes import CloseCode
@@ -22,7 +24,9 @@ from .inboxes import Box, Inboxes, unread_of
 
 __all__ = ["Mailroom"]
 
-#: Boxes that are loaded by one pair of queries after a gap.
+_log = logging.getLogger(__name__)
+
+#: Boxes that are loaded by one pair of queries.
 _CHUNK = 500
 #: Changes kept for a box that is being loaded; with more it is loaded again.
 _PENDING = 1000
@@ -35,6 +39,9 @@ class Mailroom:
 
     def __init__(self, service: Service) -> None:
         self.inboxes = Inboxes()
+        #: Those who come while others are being loaded are loaded together: many come at once after a restart.
+        self._unloaded: list[Box] = []
+        self._is_loading = False
         self._service = service
         # Counts and the messages that tell of them change together: sending never blocks.
         self._lock = threading.RLock()
@@ -47,8 +54,12 @@ class Mailroom:
             box, is_new = self.inboxes.join(ws)
             if box.inbox.is_loaded:
                 self._greet(box)
-        if is_new:
-            self._load(box)
+            elif is_new:
+                self._unloaded.append(box)
+            if self._is_loading or not self._unloaded:
+                return
+            self._is_loading = True
+        self._load()
 
     def leave(self, ws: Connection) -> None:
         """Tell the connection nothing any more."""
@@ -79,41 +90,61 @@ class Mailroom:
 
     # --- from the database
 
-    def _load(self, box: Box) -> None:
-        """Fill a new box, and greet those who wait at it."""
-        inbox, stale = box.inbox, []
-        try:
-            while not inbox.is_loaded:
-                with self._timeout():
-                    state = read_state(inbox.user_id)
-                    unread = notifications().find(unread_query(inbox.user_id, inbox.groups, state), {"category": 1})
-                    found = [(raw["_id"], category_of(raw, self._default)) for raw in unread]
-                with self._lock:
-                    pending, box.pending = box.pending, []
-                    if len(pending) > _PENDING:
-                        continue  # some were not kept
-                    inbox.load(state, found)
-                    self._greet(box)
-                    # Before anything newer is taken in: an insert after its delete would count for ever.
-                    stale = [each for change in pending for each in self._apply(change, only=box)]
-        except BaseException:
+    def _load(self) -> None:
+        """Fill the boxes that are new, and greet those who wait at them: two queries for each 500 boxes."""
+        while True:
             with self._lock:
+                chunk, self._unloaded = self._unloaded[:_CHUNK], self._unloaded[_CHUNK:]
+                if not chunk:
+                    self._is_loading = False
+                    return
+            try:
+                states, unread = self._query(chunk)
+                stale = [each for box in chunk for each in self._fill(box, states, unread[box])]
+                if stale:
+                    self._reload(stale)
+            except Exception as error:
+                is_outage = isinstance(error, PyMongoError)
+                _log.error("unread counts could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
+                self._turn_away(chunk)
+            except BaseException:
+                self._turn_away([*chunk, *self._unloaded])
+                self._unloaded, self._is_loading = [], False
+                raise
+
+    def _query(self, boxes: list[Box]) -> tuple[dict[str, Any], dict[Box, dict[ObjectId, int]]]:
+        """Return the read states by user, and what is unread by box. Two queries; may switch."""
+        with self._timeout():
+            states = read_states({box.inbox.user_id for box in boxes})
+            keys = [(box.inbox.user_id, box.inbox.groups) for box in boxes]
+            return states, unread_of(boxes, states, unread_among(keys, states), self._default)
+
+    def _fill(self, box: Box, states: dict[str, Any], unread: dict[ObjectId, int]) -> list[Box]:
+        """Load the box and greet those who wait; return what has to be loaded anew."""
+        with self._lock:
+            pending, box.pending = box.pending, []
+            if len(pending) > _PENDING:
+                self._unloaded.append(box)  # some were not kept
+                return []
+            box.inbox.load(states.get(box.inbox.user_id), unread.items())
+            self._greet(box)
+            # Before anything newer is taken in: an insert after its delete would count for ever.
+            return [each for change in pending for each in self._apply(change, only=box)]
+
+    def _turn_away(self, boxes: Iterable[Box]) -> None:
+        """Have those who wait come again."""
+        with self._lock:
+            for box in boxes:
                 for ws in list(box.waiting):
                     self.inboxes.leave(ws)
                     ws.close(CloseCode.OVERLOAD, "try again")
-            raise
-        if stale:
-            self._reload([box])
 
     def _reload(self, boxes: Iterable[Box]) -> None:
         """Query anew what the boxes hold, and tell what that changes: two or three queries for each 500 boxes."""
         loaded = (box for box in boxes if box.inbox.is_loaded)
         while chunk := list(itertools.islice(loaded, _CHUNK)):
             revs = {box: box.inbox.rev for box in chunk}
-            with self._timeout():
-                states = read_states({box.inbox.user_id for box in chunk})
-                keys = [(box.inbox.user_id, box.inbox.groups) for box in chunk]
-                unread = unread_of(chunk, unread_among(keys, states), self._default)
+            states, unread = self._query(chunk)
             missed: dict[Box, frozenset[ObjectId]] = {}
             with self._lock:
                 for box in chunk:
