@@ -18,7 +18,7 @@ import pytest
 import websocket
 
 from tests import harness
-from tests.apps.echo import CONFIG, URI, Echo
+from tests.apps.echo import CONFIG, URI, Echo, Person
 from tests.harness import MS, WebServer, WebSocketClient, login, wait_until
 from tests.harness.raw import (
     CLOSE,
@@ -95,12 +95,17 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def environment(mongo: EmbeddedMongo) -> Iterator[dict[str, str]]:
-    """The environment of an application on a database of this module's tests; this process is connected to it too."""
-    uri = mongo.uri_of(f"test_{uuid4().hex[:12]}")
+def environment(mongo: EmbeddedMongo) -> dict[str, str]:
+    """The environment of an application on a database of this module's tests."""
+    return {URI: mongo.uri_of(f"test_{uuid4().hex[:12]}"), CONFIG: "{}"}
+
+
+@pytest.fixture
+def publish(environment: dict[str, str]) -> Iterator[Callable[..., None]]:
+    """Publish from this process, which serves nothing; it is connected to the database meanwhile."""
     mongoengine.disconnect_all()
-    mongoengine.connect(host=uri, uuidRepresentation="standard", tz_aware=True)
-    yield {URI: uri, CONFIG: "{}"}
+    mongoengine.connect(host=environment[URI], uuidRepresentation="standard", tz_aware=True)
+    yield Echo().publish
     mongoengine.disconnect_all()
 
 
@@ -430,7 +435,9 @@ def test_a_publication_reaches_the_clients_of_every_worker(site: Site, connect: 
     assert [client.expect("echo")["payload"] for client in clients] == [{"n": 1}] * site.workers
 
 
-def test_another_process_publishes_to_users_and_groups(site: Site, connect: Callable[..., WebSocketClient]) -> None:
+def test_another_process_publishes_to_users_and_groups(
+    site: Site, connect: Callable[..., WebSocketClient], publish: Callable[..., None]
+) -> None:
     crew = f"crew-{site.kind}"
     ada, bob = connect("ada"), connect("bob")
     cleo = connect(cookie=site.sign_in("cleo", groups=crew))
@@ -438,8 +445,8 @@ def test_another_process_publishes_to_users_and_groups(site: Site, connect: Call
     both = Recipients(users=("ada",), groups=(crew,))
     recipients: list[Recipients | str] = ["bob", both, Recipients(groups=("none",))]
     for number, to in enumerate(recipients):
-        Echo().publish(number, to=to)
-    Echo().publish("all")
+        publish(number, to=to)
+    publish("all")
     got: list[list[Any]] = [[], [], []]
     for client, messages in zip((ada, bob, cleo), got, strict=True):
         while "all" not in messages:
@@ -448,11 +455,13 @@ def test_another_process_publishes_to_users_and_groups(site: Site, connect: Call
     assert got == [[1, "all"], [0, "all"], [1, "all"]]
 
 
-def test_publications_of_one_writer_arrive_in_order(site: Site, connect: Callable[..., WebSocketClient]) -> None:
+def test_publications_of_one_writer_arrive_in_order(
+    site: Site, connect: Callable[..., WebSocketClient], publish: Callable[..., None]
+) -> None:
     clients = on_every_worker(site, connect, "ada")
 
     for number in range(50):
-        Echo().publish(number)
+        publish(number)
 
     for client in clients:
         assert [client.expect("echo")["payload"] for _ in range(50)] == list(range(50))
@@ -609,7 +618,7 @@ def _pid_of_another(sockets: harness.Sockets, site: Site, pid: int) -> int | Non
 
 
 def test_when_a_worker_is_killed_the_other_goes_on_and_new_clients_are_served(
-    environment: dict[str, str], servers: harness.Servers, sockets: harness.Sockets
+    environment: dict[str, str], servers: harness.Servers, sockets: harness.Sockets, publish: Callable[..., None]
 ) -> None:
     site = Site(servers.gunicorn(APP, workers=2, env=environment), "gunicorn")
 
@@ -620,7 +629,7 @@ def test_when_a_worker_is_killed_the_other_goes_on_and_new_clients_are_served(
     pid = first.request("echo", {"action": "pid"})["payload"]
     os.kill(pid, signal.SIGKILL)
     code = first.expect_close()
-    Echo().publish("after")
+    publish("after")
 
     assert code == 1006
     assert second.expect("echo")["payload"] == "after"
@@ -629,11 +638,10 @@ def test_when_a_worker_is_killed_the_other_goes_on_and_new_clients_are_served(
     assert pid not in {client.request("echo", {"action": "pid"})["payload"] for client in again}
 
 
+@pytest.mark.usefixtures("publish")
 def test_a_deactivated_user_is_closed_at_the_next_check_of_sessions(
     environment: dict[str, str], servers: harness.Servers, sockets: harness.Sockets
 ) -> None:
-    from tests.apps.echo import Person
-
     env = with_settings(environment, SESSION_CHECK_INTERVAL=0.2)
     site = Site(servers.pywsgi(APP, env=env), "pywsgi")
     eve, ada = (greeted(sockets, site, site.cookie(user)) for user in ("eve", "ada"))

@@ -133,6 +133,7 @@ def _let_go_of_pywsgi(response: Response) -> Response:
             handler = start_response.__self__
             handler.close_connection = True
             handler.socket = None
+            handler.rfile.close()  # It would keep the descriptor open until the garbage is collected.
             return []
 
     return _Taken()
