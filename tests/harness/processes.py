@@ -57,7 +57,8 @@ def _is_ending(greenlet: Any) -> bool:
 def children_of(pid: int) -> list[int]:
     """Return the process ids of the direct children of a process that have not ended."""
     try:
-        listed = [Path(task.path, "children").read_text() for task in os.scandir(f"/proc/{pid}/task")]
+        tasks = os.listdir(f"/proc/{pid}/task")
+        listed = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks]
     except OSError:  # not Linux, or a kernel without these files, or the process is gone
         return [child for child, (parent, state) in _processes().items() if parent == pid and state != "Z"]
     return [child for child in map(int, " ".join(listed).split()) if is_running(child)]
