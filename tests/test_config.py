@@ -20,7 +20,7 @@ def test_without_settings_the_limits_are_those_of_the_documentation() -> None:
     assert (settings.max_message_bytes, settings.max_json_depth, settings.max_json_keys) == (65536, 32, 1000)
     assert (settings.max_json_string, settings.messages_per_second, settings.message_burst) == (32768, 20, 60)
     assert (settings.max_bad_messages, settings.connections_per_user, settings.inbound_queue) == (20, 20, 64)
-    assert (settings.outbox_bytes, settings.outbox_seconds, settings.handshake_timeout) == (1 << 20, 10, 10)
+    assert (settings.outbox_bytes, settings.outbox_seconds, settings.ping_timeout) == (1 << 20, 10, 10)
     assert (settings.ping_interval, settings.ping_timeout, settings.session_check_interval) == (25, 10, 30)
 
 

@@ -454,3 +454,12 @@ def test_publish_writes_what_every_worker_relays(database: Database, to: Any, ex
     (found,) = Publication.objects
     assert (found.channel, json.loads(found.payload)) == ("echo", {"a": [1, None]})
     assert (found.everyone, list(found.users), list(found.groups)) == expected
+
+
+def test_a_session_that_ended_during_its_handshake_opens_no_connection() -> None:
+    server = server_with(Echo)
+    server._relay._end("s")
+
+    connection, _link = connect(server)
+
+    assert (connection.is_open, connection.close_code) == (False, 4501)

@@ -37,8 +37,6 @@ class Settings:
     origins: tuple[str, ...] | None = None
     #: Whether a client without an Origin header (not a browser) may use a session cookie.
     allow_missing_origin: bool = False
-    #: Seconds a client has from the TCP connection to the end of its handshake.
-    handshake_timeout: float = 10.0
     #: Open connections a process takes; more get 503. Below the file descriptor limit, with room for files.
     max_connections: int = 16_000
     #: Open connections a user may have in one process; one more is closed 4504.

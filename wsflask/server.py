@@ -72,6 +72,7 @@ class WebSocketServer:
         self._given = services
         self._groups = groups
         self._services: dict[str, Service] = {}
+        self._relay = Relay()
         self._workers: list[Service] = []
         self._app: Flask | None = None
         self._sessions: Sessions | None = None
@@ -113,9 +114,9 @@ class WebSocketServer:
         app.extensions["wsflask"] = self
         self._app, self.settings = app, settings
         self._dispatcher = Dispatcher(self, settings)
-        self._sessions = Sessions(app, self._groups)
+        self._sessions = Sessions(app, self._groups, memory_days=settings.session_memory_days)
         self._services = {service.channel: service for service in services}
-        self._workers = [Relay(), *services]
+        self._workers = [self._relay, *services]
         for service in self._workers:
             service.bind(self)
         prepare(app)
@@ -167,6 +168,8 @@ class WebSocketServer:
         else:
             self._dispatcher.welcome(connection)
             self.hub.add(connection)
+            if self._relay.has_ended(identity.session_id):
+                connection.close(CloseCode.SESSION_ENDED, "signed out")
         return connection
 
     def accept(self, link: Link, identity: Identity | None, environ: dict[str, Any]) -> Owner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .documents import Publication
@@ -103,10 +104,14 @@ class Service:
         """
         if isinstance(to, str):
             to = Recipients(users=(to,))
-        Publication(
+        publication = Publication(
             channel=self.channel,
             payload=dumps(payload).decode(),
             everyone=to.everyone,
             users=list(to.users),
             groups=list(to.groups),
-        ).save(write_concern={"w": "majority"})
+        )
+        if self._server is not None:
+            kept = datetime.timedelta(seconds=self._server.settings.publication_seconds)
+            publication.expires_dt = publication.created_dt + kept
+        publication.save(write_concern={"w": "majority"})

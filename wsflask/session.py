@@ -27,8 +27,9 @@ _Groups = Callable[[Any], Iterable[str]]
 class Sessions:
     """Name every login on the server, so that a cookie from before its logout opens no socket."""
 
-    def __init__(self, app: Flask, groups: _Groups | None = None) -> None:
+    def __init__(self, app: Flask, groups: _Groups | None = None, *, memory_days: float = 366.0) -> None:
         self._app = app
+        self._memory_days = memory_days
         self._groups = groups or _groups_of
         flask_login.user_logged_in.connect(self._logged_in, app)
         flask_login.user_loaded_from_cookie.connect(self._logged_in, app)
@@ -93,7 +94,7 @@ class Sessions:
 
     def _end(self, session_id: str, user_id: str) -> None:
         try:
-            EndedSession.end(session_id, user_id)
+            EndedSession.end(session_id, user_id, days=self._memory_days)
         except Exception:
             _log.exception("the end of a session of user %r could not be written; its sockets stay open", user_id)
 

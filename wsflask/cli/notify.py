@@ -14,6 +14,7 @@ from werkzeug.utils import import_string
 from ..config import Settings
 from ..documents import Notification
 from ..errors import ConfigError
+from ..services.notifier import Notifier
 from .databases import connect, find_uri, mongodb_option, reason
 from .web import check_target
 from .worker import call_in_worker
@@ -63,7 +64,7 @@ def save_in_app(target: str, text: str, category: str | None, recipients: dict[s
 def _save(text: str, category: str | None, recipients: Mapping[str, Any], settings: Settings) -> None:
     number = _category(category, settings)
     try:
-        Notification(message=text, category=number, **recipients).save()
+        Notifier.notify(Notification(message=text, category=number, **recipients))
     except mongoengine.ValidationError as error:
         raise ConfigError(f"the notification is not valid: {error}") from None
     except PyMongoError as error:

@@ -40,7 +40,7 @@ class EndedSession(Document):
         """Note that a session has ended. May switch; may be called twice."""
         now = utc_now()
         expiry = now + datetime.timedelta(days=days)
-        cls(session=session_id, user=user_id, ended_dt=now, expires_dt=expiry).save()
+        cls(session=session_id, user=user_id, ended_dt=now, expires_dt=expiry).save(write_concern={"w": "majority"})
 
     @classmethod
     def is_ended(cls, session_id: str) -> bool:

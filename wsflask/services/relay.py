@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import Any
 
 from ..documents import EndedSession, Publication
@@ -10,15 +11,26 @@ from ..feed.base import Gap
 from ..hub import Recipients
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
-from ..service import Service
+from ..service import Host, Service
 
 __all__ = ["Relay"]
 
 _log = logging.getLogger(__name__)
 
+#: Ended sessions that are remembered in the process; a handshake takes milliseconds.
+_REMEMBERED = 1000
+
 
 class Relay(Service):
     """Send publications to their recipients and close the connections of ended sessions."""
+
+    def __init__(self, server: Host | None = None) -> None:
+        super().__init__(server)
+        self._lately_ended: deque[str] = deque(maxlen=_REMEMBERED)
+
+    def has_ended(self, session_id: str) -> bool:
+        """Return whether the session has ended lately: perhaps after a handshake had asked the database."""
+        return session_id in self._lately_ended
 
     def run(self) -> None:
         publications = Publication._get_collection_name()
@@ -51,6 +63,7 @@ class Relay(Service):
         hub.send(message, hub.select(to))
 
     def _end(self, session_id: str) -> None:
+        self._lately_ended.append(session_id)
         for connection in self.server.hub.connections():
             if connection.identity.session_id == session_id:
                 connection.close(CloseCode.SESSION_ENDED, "signed out")
