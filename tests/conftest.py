@@ -6,9 +6,7 @@ monkey.patch_all()
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import mongoengine
@@ -22,7 +20,7 @@ from wsflask.errors import ConfigError
 @pytest.fixture(scope="session")
 def mongo() -> Iterator[EmbeddedMongo]:
     """A mongod (replica set) for the whole run; `mongo.uri_of(name)` is the URI of one of its databases."""
-    folder = Path(tempfile.mkdtemp(prefix="wsflask-tests-", dir=harness.fast_folder()))
+    folder = harness.data_folder()
     server = EmbeddedMongo(folder, mongod=os.environ.get("WSFLASK_MONGOD"))
     try:
         server.start()

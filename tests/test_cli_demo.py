@@ -47,7 +47,7 @@ class Desk:
 def desk(servers: Servers, tmp_path: Path) -> Iterator[Desk]:
     """The demonstration, ready to start; its data lie in memory where there is room."""
     base = fast_folder()
-    cache = Path(base) / f"wsflask-tests-{os.getpid()}-{tmp_path.name}" if base else tmp_path / "cache"
+    cache = Path(base) / f"wsflask-demo-{os.getpid()}-{tmp_path.name}" if base else tmp_path / "cache"
     cache.mkdir()
     yield Desk(servers, cache)
     servers.stop()

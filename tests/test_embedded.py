@@ -21,7 +21,7 @@ from wsflask.errors import ConfigError
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A fresh folder for the data of a server."""
-    with tempfile.TemporaryDirectory(prefix="wsflask-tests-", dir=fast_folder()) as path:
+    with tempfile.TemporaryDirectory(prefix="wsflask-embedded-", dir=fast_folder()) as path:
         yield Path(path)
 
 

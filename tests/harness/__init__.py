@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from .basics import MS, PATIENCE, ROOT, Database, disconnect, fast_folder, missing, require_program, wait_until
+from .basics import (
+    MS,
+    PATIENCE,
+    ROOT,
+    Database,
+    data_folder,
+    disconnect,
+    fast_folder,
+    missing,
+    require_program,
+    wait_until,
+)
 from .logins import login
 from .processes import Leftovers, children_of, descendants_of, is_running
 from .servers import Servers, WebServer
@@ -19,6 +30,7 @@ __all__ = [
     "WebServer",
     "WebSocketClient",
     "children_of",
+    "data_folder",
     "descendants_of",
     "disconnect",
     "fast_folder",

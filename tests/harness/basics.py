@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 MS = 0.001 * float(os.environ.get("WSFLASK_TEST_SLOWNESS", "1"))
 #: How long an answer of a healthy server may take, in seconds.
 PATIENCE = 10_000 * MS
+
+#: How the folders of the tests' databases begin.
+_DATA = "wsflask-tests-"
 
 
 def missing(what: str) -> NoReturn:
@@ -44,6 +50,16 @@ def fast_folder() -> str | None:
     if shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 2 * 1024**3:
         return str(shared)
     return None
+
+
+def data_folder() -> Path:
+    """Return a fresh folder for a mongod's data; what runs that were killed have left of theirs is removed."""
+    base = Path(fast_folder() or tempfile.gettempdir())
+    for lock in base.glob(f"{_DATA}*/wsflask.lock"):
+        with contextlib.suppress(OSError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent)
+    return Path(tempfile.mkdtemp(prefix=_DATA, dir=base))
 
 
 def wait_until(condition: Callable[[], Any], *, timeout: float = PATIENCE, what: str = "") -> Any:
