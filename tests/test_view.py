@@ -14,7 +14,7 @@ from wsflask.access import ALL, Access, Condition, Exposure, Scope
 from wsflask.encoding import dumps
 from wsflask.feed.base import Change
 from wsflask.live.catalog import Right, parse_catalog
-from wsflask.live.history import LOADING, History
+from wsflask.live.history import History
 from wsflask.live.index import ViewIndex
 from wsflask.live.keys import row_key
 from wsflask.live.references import References
@@ -45,7 +45,7 @@ def query(*conditions: Condition, access: Access = ALL, catalog: Any = None) -> 
 def loaded(asked: Query, *documents: dict[str, Any]) -> View:
     view = View(asked, "v")
     view.begin_load()
-    view.finish_load({row_key(document["_id"]): row_of(asked, document) for document in documents}, "1")
+    view.finish_load({row_key(document["_id"]): row_of(asked, document) for document in documents})
     return view
 
 
@@ -170,7 +170,7 @@ def test_what_changes_while_the_query_runs_counts_in_its_result() -> None:
     stale: dict[Hashable, bytes] = {
         number: row_of(asked, {"_id": number, "s": "open", "total": 1}) for number in (1, 2, 4, 5)
     }
-    rows = [json.loads(found) for found in view.finish_load(stale, "1")]
+    rows = [json.loads(found) for found in view.finish_load(stale)]
 
     assert sorted(rows, key=lambda found: found["_id"]) == [
         row(2, status="open", total=2),
@@ -189,7 +189,7 @@ def test_a_later_load_that_reads_ahead_of_the_feed_is_made_good_by_the_feed() ->
         1: row_of(asked, {"_id": 1, "s": "open", "total": 3}),
         2: row_of(asked, {"_id": 2, "s": "open", "total": 1}),
     }
-    view.finish_load(ahead, "1")
+    view.finish_load(ahead)
 
     # The first change back to what the others have has to be sent: one has total 3.
     assert told(view.apply(change("U", 1, {"s": "open", "total": 1}))) == ("U", row(1, status="open", total=1))
@@ -203,7 +203,7 @@ def test_a_later_load_that_misses_a_row_which_comes_back_is_made_good_by_the_fee
     """A document leaves the scope, is not in the load, and returns before the feed has looked it up."""
     view = loaded(query(OPEN), {"_id": 1, "s": "open"})
     view.begin_load()
-    view.finish_load({}, "1")
+    view.finish_load({})
 
     assert told(view.apply(change("U", 1, {"s": "open"}))) == ("U", row(1, status="open"))
     assert told(view.apply(change("U", 1, {"s": "open"}))) is None
@@ -306,7 +306,7 @@ def test_a_view_that_loads_hears_of_every_change_of_its_collection() -> None:
     found.apply(change("U", 1, {"s": "closed"}))
     found.apply(change("D", 2))
     stale: dict[Hashable, bytes] = {number: row_of(asked, {"_id": number, "s": "open"}) for number in (1, 2, 3)}
-    assert [json.loads(one)["_id"] for one in found.index.finish_load(view, stale, "1")] == [3]
+    assert [json.loads(one)["_id"] for one in found.index.finish_load(view, stale)] == [3]
     assert found.index.candidates(change("D", 2)) == []
 
 
@@ -343,7 +343,7 @@ def test_who_comes_back_gets_exactly_what_was_missed() -> None:
     assert history.since("8", "9") == []
 
 
-@pytest.mark.parametrize("start_seq", ["", "2", "99", "zzzz", "5" + LOADING])
+@pytest.mark.parametrize("start_seq", ["", "2", "99", "zzzz"])
 def test_who_cannot_be_told_what_was_missed_is_not_resumed(start_seq: str) -> None:
     history = History(10, 1000)
     history.begin("3")
@@ -365,12 +365,13 @@ def test_a_history_is_bounded_and_knows_from_where_it_is_whole(history: History)
 
 def test_only_the_last_row_of_a_load_can_be_resumed_from() -> None:
     view = loaded(query(OPEN), {"_id": 1, "s": "open"})
-    messages = view.load_messages([b'{"_id":1}', b'{"_id":2}'], "7")
+    view.advance("7")
+    messages = view.load_messages([b'{"_id":1}', b'{"_id":2}'])
 
     payloads = [json.loads(one.payload_json) for one in messages]
-    assert [payload["seq"] for payload in payloads] == ["7" + LOADING, "7"]
+    assert [payload["seq"] for payload in payloads] == ["", "7"]
     assert payloads[0] == {
-        "doc_class": "Order", "op": "L", "seq": "7" + LOADING, "view": "v", "message": {"_id": 1},
+        "doc_class": "Order", "op": "L", "seq": "", "view": "v", "message": {"_id": 1},
     }  # fmt: skip
 
 

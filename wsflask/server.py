@@ -296,6 +296,7 @@ class WebSocketServer:
         self._tasks = []
         if self._feed is not None:
             self._feed.stop()
+        self._is_draining = False
 
     def _tick(self) -> None:
         while True:

@@ -133,10 +133,9 @@ class Broadcaster(Service):
                 if not exposed:
                     self._following.wait(_QUIET)
                     continue
-            position = self.server.feed.position
             feed = self.server.feed.watch(*(exposure.document_class for exposure in exposed), name=self.channel)
             with feed:
-                self.views.begin(position)
+                self.views.begin()
                 with self._following:
                     self._feed = feed
                     self._followed = frozenset(exposure.name for exposure in exposed)
@@ -160,7 +159,7 @@ class Broadcaster(Service):
                 if isinstance(item, Gap):
                     self.views.follow(batch)
                     batch = []
-                    self.views.begin(item.seq)
+                    self.views.begin()
                 else:
                     batch.append(item)
                 item = feed.take(0) if len(batch) < _BATCH else None
@@ -266,7 +265,7 @@ class Broadcaster(Service):
         """
         raw = doc.to_mongo().to_dict()
         change = Change(seq, "U" if op == "L" else op, doc._get_collection_name(), raw.get("_id"), raw)
-        self.views.follow([change])
+        self.views.follow([change], seq)
 
     def get_message_body(
         self,

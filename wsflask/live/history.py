@@ -6,10 +6,7 @@ from collections import deque
 
 from ..protocol.messages import Message
 
-__all__ = ["LOADING", "History"]
-
-#: Ends the position of a row that more rows of the same load follow: nobody can go on from there.
-LOADING = "!"
+__all__ = ["History"]
 
 
 class History:
@@ -52,6 +49,6 @@ class History:
             start_seq: what a client saw last, as it says.
             position: the position of the present; what is beyond it was never sent.
         """
-        if not start_seq or start_seq.endswith(LOADING) or not self.floor <= start_seq <= max(self.last, position):
+        if not start_seq or not self.floor <= start_seq <= max(self.last, position):
             return None
         return [message for seq, message in self._entries if seq > start_seq]

@@ -72,12 +72,12 @@ class ViewIndex:
         view.begin_load()
         self._collections[view.collection].loading[view] = None
 
-    def finish_load(self, view: View, rows: dict[Hashable, bytes], position: str) -> list[bytes]:
+    def finish_load(self, view: View, rows: dict[Hashable, bytes]) -> list[bytes]:
         """Have the view take over what its query found; return its rows."""
         collection = self._collections[view.collection]
         collection.loading.pop(view, None)
         before = set(view.members())
-        found = view.finish_load(rows, position)
+        found = view.finish_load(rows)
         for key in view.members():
             if key not in before:
                 collection.joined(view, key)

@@ -16,13 +16,16 @@ from ..access.scope import Scope
 from ..encoding import dumps
 from ..feed.base import Change
 from ..protocol.messages import Message
-from .history import LOADING, History
+from .history import History
 from .keys import row_key
 from .projection import Projection
 from .references import Missing, References
 
 __all__ = ["Emission", "Query", "View", "digest"]
 
+#: Positions are 20 digits, as in the older system.
+_DIGITS = 20
+_START = "0" * _DIGITS
 _NO_REFERENCES = References()
 
 
@@ -104,6 +107,9 @@ class View:
         self.collection = query.exposure.collection
         self.key = query.key
         self.history = History(*history)
+        #: Where the view is: counts what it has sent, and nothing else. A position of the feed would tell of
+        #: documents that are not shown, and even their ids.
+        self.position = _START
         #: Whether the rows are known.
         self.is_loaded = False
         self._scope = query.full_scope
@@ -184,8 +190,19 @@ class View:
         """Forget the load under way."""
         self._touched = None
 
-    def finish_load(self, rows: dict[Hashable, bytes], position: str) -> list[bytes]:
-        """Take over what the query found; return the rows as they are at `position`.
+    def advance(self, seq: str = "") -> str:
+        """Move to the next position, or to `seq` if that sorts behind the present one, and return it."""
+        if seq > self.position:
+            self.position = seq
+        elif len(self.position) == _DIGITS and self.position.isdecimal():
+            self.position = f"{int(self.position) + 1:0{_DIGITS}d}"
+        else:
+            base, _, number = self.position.partition("+")
+            self.position = f"{base}+{int(number or 0) + 1:08d}"
+        return self.position
+
+    def finish_load(self, rows: dict[Hashable, bytes]) -> list[bytes]:
+        """Take over what the query found; return the rows as they are at the view's position.
 
         Where a document changed while the query ran, what the feed told of it counts.
         """
@@ -198,7 +215,7 @@ class View:
         if not self.is_loaded:
             self._members = {key: digest(row) for key, row in rows.items()}
             self.is_loaded = True
-            self.history.begin(position)
+            self.history.begin(self.advance())
             return list(rows.values())
         self._compare(rows)
         return list(rows.values())
@@ -230,23 +247,24 @@ class View:
         payload = b'{"doc_class":%b,"op":"%b","seq":%b,"view":%b,"message":%b}' % (
             dumps(self.query.exposure.name), op.encode(), dumps(seq), dumps(self.name), body,
         )  # fmt: skip
-        return Message("documents", payload_json=payload, seq=seq)
+        return Message("documents", payload_json=payload, seq=seq or None)
 
-    def load_messages(self, rows: list[bytes], position: str) -> list[Message]:
-        """Return the messages of a load: only from the last one on can a client come back."""
+    def load_messages(self, rows: list[bytes]) -> list[Message]:
+        """Return the messages of a load; all but the last have an empty position, for nobody can go on from there."""
         last = len(rows) - 1
-        return [
-            self.message("L", position if number == last else position + LOADING, row)
-            for number, row in enumerate(rows)
-        ]
+        return [self.message("L", self.position if number == last else "", row) for number, row in enumerate(rows)]
 
-    def reset_message(self, position: str, rows: int) -> Message:
+    def load_position(self, rows: int) -> str:
+        """Return the position told before the rows of a load: none while there are rows to come."""
+        return "" if rows else self.position
+
+    def reset_message(self, rows: int) -> Message:
         """Return the message that tells a client to drop its rows, for `rows` new ones follow."""
-        payload = {
+        payload: dict[str, Any] = {
             "doc_class": self.query.exposure.name,
             "op": "reset",
-            "seq": position,
+            "seq": self.load_position(rows),
             "view": self.name,
             "rows": rows,
         }
-        return Message("documents", payload, seq=position)
+        return Message("documents", payload, seq=payload["seq"] or None)

@@ -78,8 +78,6 @@ class LiveViews:
         self._index = ViewIndex()
         self._watchers = Watchers()
         self._loads: dict[View, _Load] = {}
-        #: The position up to which changes were taken in.
-        self.position = ""
 
     def __len__(self) -> int:
         return len(self._index)
@@ -110,12 +108,12 @@ class LiveViews:
             view = self._new_view(query) if known is None else known
             subscriber = Subscriber(ws, view, parameters)
             self._watchers.add(subscriber)
-            missed = view.history.since(start_seq, self.position) if view.is_loaded and view.name == name else None
+            missed = view.history.since(start_seq, view.position) if view.is_loaded and view.name == name else None
             if missed is not None:
                 subscriber.state = "resumed"
                 subscriber.begin(missed, start_seq)
             else:
-                subscriber.state = "reset" if start_seq else "loaded"
+                subscriber.state = "reset" if start_seq or name else "loaded"
                 self._load_for(view, [subscriber])
             if not ws.is_open:
                 self.detach_all(ws)
@@ -227,13 +225,13 @@ class LiveViews:
                 self._index.begin_load(view)
                 return False
             del self._loads[view]
-            found = self._index.finish_load(view, rows, self.position)
-            messages = view.load_messages(found, self.position)
+            found = self._index.finish_load(view, rows)
+            messages = view.load_messages(found)
             for subscriber in load.waiting:
                 if subscriber.is_reset:
                     self._begin_reset(subscriber, messages)
                 else:
-                    subscriber.begin(list(messages), self.position)
+                    subscriber.begin(list(messages), view.load_position(len(messages)))
             return True
 
     def _load_failed(self, view: View, load: _Load, error: Exception) -> bool:
@@ -260,8 +258,9 @@ class LiveViews:
 
     def _begin_reset(self, subscriber: Subscriber, messages: list[Message]) -> None:
         subscriber.is_reset = False
-        reset = subscriber.view.reset_message(self.position, len(messages))
-        subscriber.begin([reset, *messages], self.position)
+        view = subscriber.view
+        reset = view.reset_message(len(messages))
+        subscriber.begin([reset, *messages], view.load_position(len(messages)))
         if not subscriber.has_sender:
             subscriber.has_sender = True
             spawn("wsflask reset", self.send, subscriber)
@@ -289,19 +288,22 @@ class LiveViews:
 
     # --- changes
 
-    def begin(self, position: str) -> None:
-        """Follow from this position on; what was held before may have missed changes."""
+    def begin(self) -> None:
+        """Follow from here on; what was held before may have missed changes."""
         with self._lock:
-            self._advance(position)
             for view in self._index:
                 self._lose(view)
 
-    def follow(self, changes: Sequence[Change]) -> None:
-        """Take changes in, in their order, and send what they mean. May switch, to load what rows refer to."""
+    def follow(self, changes: Sequence[Change], seq: str = "") -> None:
+        """Take changes in, in their order, and send what they mean. May switch, to load what rows refer to.
+
+        Args:
+            seq: the position that views move to, where it sorts behind theirs.
+        """
         references = self._references_for(changes)
         for change in changes:
             with self._lock:
-                self._apply(change, references)
+                self._apply(change, references, seq)
 
     def _references_for(self, changes: Sequence[Change]) -> References:
         references = References()
@@ -322,8 +324,7 @@ class LiveViews:
                 _log.warning("what changed rows refer to could not be loaded: %s", type(error).__name__)
         return references
 
-    def _apply(self, change: Change, references: References) -> None:
-        position = self._advance(change.seq)
+    def _apply(self, change: Change, references: References, seq: str) -> None:
         for view in self._index.candidates(change):
             try:
                 if view.missing(change, references):
@@ -335,7 +336,7 @@ class LiveViews:
                 self._lose(view)
                 continue
             if emission is not None:
-                self._emit(view, position, emission)
+                self._emit(view, view.advance(seq), emission)
 
     def _emit(self, view: View, position: str, emission: Emission) -> None:
         message = view.message(emission.op, position, emission.body)
@@ -349,14 +350,6 @@ class LiveViews:
                 if len(subscriber.outgoing) > most:
                     self._remove(subscriber)
                     subscriber.ws.close(CloseCode.POSITION_LOST, "position lost")
-
-    def _advance(self, seq: str) -> str:
-        """Return the next position: `seq`, or one just behind the last where that would not sort after it."""
-        if seq <= self.position:
-            base, _, number = self.position.partition("+")
-            seq = f"{base}+{int(number or 0) + 1:08d}"
-        self.position = seq
-        return seq
 
     def _lose(self, view: View) -> None:
         """Have the view loaded anew, and its subscribers told to drop their rows."""
