@@ -14,7 +14,8 @@ import pytest
 from tests.harness.links import MemoryLink, Recorder
 from tests.harness.raw import BINARY, CLOSE, PING, PONG, TEXT, client_close, client_frame, server_frames
 from wsflask.config import Settings
-from wsflask.connection import Connection, Identity, State
+from wsflask.connection import Connection, State
+from wsflask.identity import Identity
 from wsflask.protocol.messages import Message, Request
 
 SETTINGS = Settings(
@@ -622,3 +623,16 @@ def test_the_bytes_of_a_random_conversation_are_whole_frames() -> None:
     found, rest = server_frames(client.link.taken)
     assert rest == b""
     assert len(found) == 300 + 43
+
+
+def test_many_pings_at_once_are_answered_in_order(client: Client) -> None:
+    client.arrives(*(client_frame(str(number).encode(), PING) for number in range(30)))
+
+    assert client.link.frames() == [(PONG, str(number).encode()) for number in range(30)]
+
+
+def test_a_flood_of_pings_closes_4003(client: Client) -> None:
+    for _ in range(10):
+        client.arrives(*(client_frame(b"", PING) for _ in range(30)))
+
+    assert client.close_frame()[0] == 4003

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.harness.links import MemoryLink, Recorder
 from wsflask.config import Settings
-from wsflask.connection import Connection, Identity
+from wsflask.connection import Connection
 from wsflask.hub import EVERYONE, Hub, Recipients
+from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
 
 

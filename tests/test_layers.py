@@ -27,6 +27,8 @@ ROWS = {
     "feed": 2,
     "access": 2,
     "outbox": 2,
+    "rate": 2,
+    "identity": 2,
     "connection": 3,
     "hub": 4,
     "service": 5,
@@ -38,7 +40,6 @@ ROWS = {
     "server": 8,
     "cli": 9,
     "embedded": 9,
-    "testing": 9,
     "demo": 9,
     "__main__": 9,
 }

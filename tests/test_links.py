@@ -19,7 +19,8 @@ from tests.harness import PATIENCE, ROOT, wait_until
 from tests.harness.links import Recorder
 from tests.harness.raw import CLOSE, PONG, TEXT, client_close, client_frame, server_frames
 from wsflask.config import Settings
-from wsflask.connection import Connection, Identity, State
+from wsflask.connection import Connection, State
+from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
 from wsflask.transport.link import Link
 from wsflask.transport.parked import ParkedLink
@@ -264,7 +265,8 @@ sys.path.insert(0, ".")
 from tests.harness.links import Recorder
 from tests.harness.raw import client_frame, server_frames
 from wsflask.config import Settings
-from wsflask.connection import Connection, Identity, State
+from wsflask.connection import Connection, State
+from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
 from wsflask.tasks import is_patched
 from wsflask.transport.threaded import ThreadedLink

@@ -11,10 +11,11 @@ from flask import Flask
 
 from tests.harness import Database, wait_until
 from tests.harness.links import MemoryLink
-from wsflask.connection import Connection, Identity
+from wsflask.connection import Connection
 from wsflask.documents import Publication
 from wsflask.errors import ConfigError, Refusal
 from wsflask.hub import Recipients
+from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
 from wsflask.server import WebSocketServer
 from wsflask.service import Service
@@ -253,7 +254,6 @@ def test_the_welcome_comes_first_and_says_what_holds() -> None:
             "protocol": "wsflask.v1",
             "heartbeat": 7,
             "limits": {"message_bytes": 65536, "messages_per_second": 20.0, "burst": 60, "subscriptions": 100},
-            "position": "",
             "channels": ["a", "b"],
         },
     }
@@ -396,7 +396,10 @@ def test_the_allowance_comes_back_with_time() -> None:
     server = server_with(Echo, WSFLASK_MESSAGE_BURST=2, WSFLASK_MESSAGES_PER_SECOND=1)
     connection, link = connect(server)
     sent(link)
-    connection.tokens = (0.0, connection.heard - 1.5)
+    for number in range(2):
+        say(connection, "echo", number)
+    sent(link)
+    connection.rate._since -= 1.5
 
     for number in range(2):
         say(connection, "echo", number)

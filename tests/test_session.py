@@ -15,8 +15,9 @@ from pymongo.errors import AutoReconnect
 
 from tests.harness import Database
 from tests.harness.links import MemoryLink
-from wsflask.connection import Connection, Identity
+from wsflask.connection import Connection
 from wsflask.documents import EndedSession
+from wsflask.identity import Identity
 from wsflask.server import WebSocketServer
 
 

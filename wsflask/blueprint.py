@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 
 from .assets import STATIC, TEMPLATES
 from .config import Settings
-from .connection import Identity
+from .identity import Identity
 from .session import Sessions
 from .transport.handshake import Refused, check_handshake, origin_is_allowed
 from .transport.link import Link, Owner

@@ -12,15 +12,17 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .config import Settings
+from .identity import Identity
 from .outbox import Outbox
 from .protocol import frames
 from .protocol.codes import CloseCode
 from .protocol.messages import V1, Message, Request
+from .rate import Bucket
 
 if TYPE_CHECKING:
     from .transport.link import Link
 
-__all__ = ["Connection", "Handler", "Identity", "State"]
+__all__ = ["Connection", "Handler", "State"]
 
 _log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
@@ -29,6 +31,8 @@ _no_lock = nullcontext()
 #: Seconds a peer has to answer a close frame, and to take what still waits before it: who has only stopped reading
 #: for a while learns at its next read why it was closed.
 _CLOSE_TIMEOUT, _LINGER = 2.0, 20.0
+#: Pings and pongs that a client may send; one in 20 s is usual.
+_CONTROLS_PER_SECOND, _CONTROL_BURST = 10.0, 60
 _PING = Message("ping", {})
 _PONG = Message("pong", {})
 _PING_FRAME = frames.frame(b"", frames.PING)
@@ -40,21 +44,6 @@ class State(enum.Enum):
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
-
-
-class Identity:
-    """Who a connection belongs to, as the session said at its handshake."""
-
-    __slots__ = ("groups", "session_id", "user", "user_id")
-
-    def __init__(self, user: Any, user_id: str, groups: frozenset[str], session_id: str) -> None:
-        #: The user object of Flask-Login's loader.
-        self.user = user
-        #: `user.get_id()`.
-        self.user_id = user_id
-        self.groups = groups
-        #: Names the session on the server; ends with a logout.
-        self.session_id = session_id
 
 
 class Handler(Protocol):
@@ -74,9 +63,9 @@ class Connection:
     """A client's WebSocket, as services see it ("ws" in the hooks)."""
 
     __slots__ = (
-        "_began", "_close_at", "_handler", "_inbound", "_is_handling", "_is_paused", "_link", "_lock", "_outbox",
-        "_peer_closed", "_pinged", "_reader", "_request", "_settings", "_state", "_waiters", "bad_messages",
-        "close_code", "close_reason", "form", "heard", "id", "identity", "tokens",
+        "_began", "_close_at", "_controls", "_handler", "_inbound", "_is_handling", "_is_paused", "_link", "_lock",
+        "_outbox", "_peer_closed", "_pinged", "_reader", "_request", "_settings", "_state", "_waiters",
+        "bad_messages", "close_code", "close_reason", "form", "heard", "id", "identity", "rate",
     )  # fmt: skip
 
     def __init__(self, link: Link, identity: Identity, form: str, settings: Settings, handler: Handler) -> None:
@@ -92,8 +81,9 @@ class Connection:
         self.bad_messages = 0
         #: Monotonic time of the last bytes from the peer.
         self.heard = time.monotonic()
-        #: (allowance, monotonic time): the state of the rate limit.
-        self.tokens = (float(settings.message_burst), self.heard)
+        #: How often the client may send.
+        self.rate = Bucket(settings.messages_per_second, settings.message_burst, self.heard)
+        self._controls: Bucket | None = None
         self._pinged = 0.0
         self._began = 0.0
         self._close_at = 0.0
@@ -257,13 +247,13 @@ class Connection:
             self._began = 0.0
         elif not self._began or any(event.kind in (frames.TEXT, frames.BINARY) for event in events):
             self._began = self.heard
+        controls = []
         for event in events:
             if event.kind == frames.TEXT:
                 if self._state is State.OPEN:
                     self._queue(event.data)  # type: ignore[arg-type]
-            elif event.kind == frames.PING:
-                if self._state is State.OPEN:
-                    self._write(frames.frame(event.data, frames.PONG))  # type: ignore[arg-type]
+            elif event.kind in (frames.PING, frames.PONG):
+                controls.append(event)
             elif event.kind == frames.CLOSE:
                 self._peer_closed = True
                 self._begin_close(event.code, str(event.data))
@@ -271,8 +261,19 @@ class Connection:
                 self._begin_close(event.code, str(event.data))
             elif event.kind == frames.BINARY:
                 self._begin_close(CloseCode.UNSUPPORTED_DATA, "text only")
+        if controls and self._state is State.OPEN:
+            self._control(controls)
         if self._peer_closed and self._state is State.CLOSING and self._outbox is None:
             self._finish()
+
+    def _control(self, controls: list[frames.Event]) -> None:
+        """Answer pings, with one write for all of them, but no client that floods us with them."""
+        if self._controls is None:
+            self._controls = Bucket(_CONTROLS_PER_SECOND, _CONTROL_BURST, self.heard)
+        if not self._controls.take(len(controls), self.heard):
+            self._begin_close(CloseCode.RATE_LIMITED, "too many control frames")
+        elif pings := [event.data for event in controls if event.kind == frames.PING]:
+            self._write(b"".join(frames.frame(data, frames.PONG) for data in pings))  # type: ignore[arg-type]
 
     def _queue(self, text: str) -> None:
         if self._inbound is None:

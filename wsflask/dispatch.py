@@ -35,8 +35,6 @@ class Hooks(Protocol):
     def left(self, ws: Connection) -> bool: ...
     def context(self) -> AbstractContextManager[Any]: ...
     def channels(self) -> list[str]: ...
-    @property
-    def position(self) -> str: ...
 
 
 class Dispatcher:
@@ -70,7 +68,6 @@ class Dispatcher:
                     "burst": settings.message_burst,
                     "subscriptions": settings.subscriptions_per_connection,
                 },
-                "position": self._hooks.position,
                 "channels": self._hooks.channels(),
             },
         )
@@ -118,14 +115,8 @@ class Dispatcher:
             connection.end()
 
     def _count(self, connection: Connection) -> None:
-        now = time.monotonic()
-        allowance, since = connection.tokens
-        allowance += (now - since) * self._settings.messages_per_second
-        allowance = min(allowance, float(self._settings.message_burst))
-        if allowance < 1:
-            connection.tokens = (allowance, now)
+        if not connection.rate.take(1, time.monotonic()):
             raise Refusal("rate_limited")
-        connection.tokens = (allowance - 1, now)
 
     def _refuse(self, connection: Connection, code: str, request_id: str | None) -> None:
         connection.send(error_message(code, request_id))

@@ -20,12 +20,13 @@ from werkzeug.utils import import_string
 from .access.exposure import Exposures
 from .blueprint import make_blueprint
 from .config import Settings
-from .connection import Connection, Identity, State
+from .connection import Connection, State
 from .dispatch import Dispatcher
 from .errors import ConfigError, Refusal
 from .feed import create_feed
 from .feed.base import Feed
 from .hub import Hub
+from .identity import Identity
 from .protocol.codes import RESERVED_CHANNELS, CloseCode
 from .protocol.messages import Message, is_channel_name
 from .service import Service
@@ -234,11 +235,6 @@ class WebSocketServer:
     def channels(self) -> list[str]:
         """Return the channels that clients may speak on."""
         return list(self._services)
-
-    @property
-    def position(self) -> str:
-        """The feed's position."""
-        return self._feed.position if self._feed is not None else ""
 
     # --- life
 

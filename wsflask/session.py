@@ -12,8 +12,9 @@ import flask_login
 from flask import Flask
 from mongoengine import Document
 
-from .connection import Connection, Identity
+from .connection import Connection
 from .documents import EndedSession
+from .identity import Identity
 
 __all__ = ["Sessions"]
 

@@ -13,7 +13,8 @@ from typing import Any, Self
 import flask_login
 from flask import Flask
 
-from wsflask.connection import Connection, Identity
+from wsflask.connection import Connection
+from wsflask.identity import Identity
 from wsflask.server import WebSocketServer
 from wsflask.service import Service
 from wsflask.tasks import Task, spawn

@@ -44,7 +44,7 @@ class Relay(Service):
                     continue
                 elif change.collection == publications:
                     try:
-                        self._relay(change.seq, change.document)
+                        self._relay(change.document)
                     except Exception:
                         _log.exception("the publication %s could not be sent", change.id)
                 else:
@@ -52,14 +52,14 @@ class Relay(Service):
         finally:
             changes.close()
 
-    def _relay(self, seq: str, document: dict[str, Any]) -> None:
+    def _relay(self, document: dict[str, Any]) -> None:
         to = Recipients(
             everyone=bool(document.get("everyone")),
             users=tuple(document.get("users", ())),
             groups=tuple(document.get("groups", ())),
         )
         hub = self.server.hub
-        message = Message(document["channel"], payload_json=document["payload"].encode(), seq=seq)
+        message = Message(document["channel"], payload_json=document["payload"].encode())
         hub.send(message, hub.select(to))
 
     def _end(self, session_id: str) -> None:
