@@ -197,6 +197,17 @@ def test_serve_answers_on_its_port_until_it_is_told_to_end(
     assert server.stop(timeout=20) == 0
 
 
+def test_serve_binds_where_it_is_told(wsflask: Command, database: Database, servers: Servers) -> None:
+    wsflask.write_app(database.uri)
+    port, address = free_port(), str(wsflask.folder / "desk.sock")
+    command = [sys.executable, "-m", "wsflask", "serve", "desk:app", "--workers", "1", "--bind", f"unix:{address}"]
+
+    server = servers.start([*command, "--bind", f"127.0.0.1:{port}"], port=port, env=wsflask.env, cwd=wsflask.folder)
+
+    assert Path(address).is_socket()
+    assert server.stop(timeout=20) == 0
+
+
 def test_serve_refuses_a_taken_port_and_no_application(wsflask: Command, servers: Servers) -> None:
     port = free_port()
     servers.start([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], port=port)

@@ -136,3 +136,28 @@ def test_a_second_demo_is_told_what_is_in_its_way(desk: Desk) -> None:
     assert f"port {server.port} on 127.0.0.1 cannot be used" in same_port.stderr
     assert "in use by another wsflask" in same_data.stderr
     assert (same_port.returncode, same_data.returncode) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [("mongod", "MongoDB has ended; see "), ("gunicorn", "the web server ended with status")],
+)
+def test_a_demo_that_loses_a_part_says_so_and_ends_the_rest(desk: Desk, program: str, sentence: str) -> None:
+    server = desk.start()
+    processes = descendants_of(server.process.pid)
+    started = [pid for pid in processes if program in Path(f"/proc/{pid}/cmdline").read_text()]
+
+    os.kill(started[0], signal.SIGKILL)
+
+    assert server.process.wait(30) == 1
+    assert sentence in server.log()
+    wait_until(lambda: gone(processes), what="the end of the workers too")
+
+
+def test_a_web_server_that_cannot_start_is_shown_with_its_reason(desk: Desk) -> None:
+    desk.env["WSFLASK_DEMO_SPEED"] = "fast"
+    ended = desk.run("demo", "--port", str(desk.port))
+
+    assert ended.returncode == 1
+    assert "WSFLASK_DEMO_SPEED is 'fast'" in ended.stderr
+    assert "it has said why above" in ended.stderr

@@ -1,0 +1,100 @@
+"""What the doctor makes of what it has found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.harness import ROOT
+from wsflask.cli import checks
+
+WORKER = {"is_patched": True, "has_wsflask": True, "has_login": True, "key_length": 64, "key_digest": "one"}
+SERVER = {"replica_set": "rs0", "is_sharded": False, "has_primary": True, "write_concern": {"w": "majority"}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        ({}, "ok replica set rs0 with a primary"),
+        ({"replica_set": None}, "warn a standalone server has none"),
+        ({"replica_set": None, "is_sharded": True}, "ok a sharded cluster"),
+        ({"has_primary": False}, "fail replica set rs0 has no primary"),
+    ],
+)
+def test_change_streams_need_a_replica_set_with_a_primary(changed: dict[str, Any], finding: str) -> None:
+    assert shown(checks._replica_set({**SERVER, **changed})).startswith(finding)
+
+
+@pytest.mark.parametrize(
+    ("concern", "finding"),
+    [
+        ({"w": "majority"}, "ok w: majority"),
+        ({}, "ok the server's default"),
+        ({"w": 1, "j": True}, "ok w: 1, j: True"),
+        ({"w": 1}, "warn w: 1: changes arrive up to 100 ms later"),
+        ({"w": 0}, "fail w: 0: failed writes go unnoticed"),
+    ],
+)
+def test_a_write_concern_is_majority_or_journaled(concern: dict[str, Any], finding: str) -> None:
+    assert shown(checks._write_concern({**SERVER, "write_concern": concern})).startswith(finding)
+
+
+@pytest.mark.parametrize(
+    ("worker", "plain", "is_late", "finding"),
+    [
+        (True, True, False, "ok patched by the application itself"),
+        (True, False, False, "ok patched by gunicorn's worker"),
+        (True, True, True, "warn the module patches after other imports"),
+        (False, False, False, "fail the application undoes the patch"),
+    ],
+)
+def test_the_patch_comes_first(worker: bool, plain: bool, is_late: bool, finding: str) -> None:
+    found = checks._patched({"is_patched": worker}, {"is_patched": plain}, is_late=is_late)
+
+    assert shown(found).startswith(finding)
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        ({}, "ok desk:app has a WebSocketServer and Flask-Login"),
+        ({"has_login": False}, "fail desk:app has no Flask-Login"),
+        ({"has_wsflask": False}, "fail desk:app has no WebSocketServer"),
+    ],
+)
+def test_an_application_has_a_server_and_a_login(changed: dict[str, Any], finding: str) -> None:
+    assert shown(checks._registered("desk:app", {**WORKER, **changed})).startswith(finding)
+
+
+@pytest.mark.parametrize(
+    ("changed", "finding"),
+    [
+        ({}, "ok set, and the same in every process"),
+        ({"key_length": 0}, "fail not set"),
+        ({"key_length": 5}, "warn shorter than 16 characters"),
+        ({"key_digest": "another"}, "fail another one at each start"),
+    ],
+)
+def test_a_secret_key_is_long_and_shared(changed: dict[str, Any], finding: str) -> None:
+    assert shown(checks._secret_key({**WORKER, **changed}, WORKER)).startswith(finding)
+
+
+@pytest.mark.parametrize(("limit", "finding"), [(1024, "warn 1024 a process, fewer"), (17_000, "ok 17000 a process")])
+def test_a_process_may_open_a_file_for_each_connection(limit: int, finding: str) -> None:
+    script = (
+        f"import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (min({limit}, 1024), {limit}))\n"
+        "from wsflask.cli.checks import check_file_limit\nfound = check_file_limit(); print(found.level, found.text)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    if "not allowed to raise" in ended.stderr:
+        pytest.skip("this account may not open that many files")
+
+    assert ended.stdout.startswith(finding), ended.stderr
+
+
+def shown(finding: checks.Finding) -> str:
+    """Return a finding as one line."""
+    return f"{finding.level} {finding.text}"
