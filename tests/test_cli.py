@@ -227,6 +227,13 @@ def test_the_note_of_a_running_demonstration_counts_only_while_it_runs(tmp_path:
     assert running_demo_uri(tmp_path) is None
 
 
+def test_a_cache_that_cannot_be_made_is_named(wsflask: Command) -> None:
+    (wsflask.folder / "file").touch()
+    wsflask.env["XDG_CACHE_HOME"] = str(wsflask.folder / "file")
+
+    assert "file/wsflask cannot be used (Not a directory); set XDG_CACHE_HOME" in wsflask.run("demo", status=1)
+
+
 def test_the_cache_is_private_and_the_secret_key_in_it_stays_the_same(tmp_path: Path) -> None:
     folder = cache_folder({"XDG_CACHE_HOME": str(tmp_path)})
 

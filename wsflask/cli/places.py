@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Self
 
+from ..errors import ConfigError
+
 try:
     import fcntl
 except ImportError:  # Windows: nothing that is noted here can run there
@@ -32,8 +34,11 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
     else:
         base = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
     folder = base / "wsflask"
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be used ({error.strerror}); set XDG_CACHE_HOME to a folder") from None
     return folder
 
 
