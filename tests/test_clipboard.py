@@ -265,6 +265,27 @@ def test_a_command_that_makes_no_sense_is_refused_and_changes_nothing(stage: Sta
     assert ClipboardState.objects.count() == 0
 
 
+@pytest.mark.parametrize("ids", [[], ["x"], ["7"]], ids=str)
+def test_who_may_read_nothing_of_a_class_is_not_told_that_it_is_exposed(stage: Stage, ids: list[str]) -> None:
+    stage.server.expose(Secret, fields=("name",), acl=lambda user: False)
+    actor = stage.connect("ada")
+
+    answers = [ask(actor, "load", {"model": model, "ids": ids}) for model in ("Secret", "Nothing")]
+
+    assert answers[0] == answers[1]
+    assert answers[0]["code"] == "not_found"
+
+
+def test_a_collations_idea_of_equality_does_not_widen_a_right(stage: Stage, database: Database) -> None:
+    planes = database.client[database.name].create_collection("clip_planes", collation={"locale": "en", "strength": 2})
+    key = planes.insert_one({"name": "UA 1", "airline": "ua"}).inserted_id
+    actor = stage.connect("ada")
+
+    answer = ask(actor, "load", {"model": "Plane", "ids": [str(key)]})
+
+    assert answer["code"] == "not_found"
+
+
 def test_documents_of_others_and_documents_that_do_not_exist_get_the_same_answer(stage: Stage) -> None:
     own, foreign = Plane(name="UA 1", airline="UA").save(), Plane(name="DL 1", airline="DL").save()
     actor = stage.connect("ada")

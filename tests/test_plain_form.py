@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import harness
-from wsflask import Notification, Notifier
+from wsflask import Notification, Notifier, WebSocketServer
 from wsflask.demo import seed
 from wsflask.demo.models import Flight
 
@@ -128,3 +128,13 @@ def test_another_airlines_flight_cannot_be_loaded(connect: Connect) -> None:
 
     assert answers[0] == answers[1]
     assert answers[0]["payload"]["code"] == "not_found"
+
+
+def test_a_user_can_be_sent_back_to_sign_on_with_his_present_rights(connect: Connect) -> None:
+    tabs = [connect() for _ in range(4)]
+    for tab in tabs:
+        receive(tab, 2)
+
+    WebSocketServer.disconnect("united")
+
+    assert [tab.expect_close() for tab in tabs] == [1012] * 4

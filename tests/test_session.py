@@ -244,6 +244,30 @@ def test_a_remember_cookie_alone_is_a_session_of_its_own_after_a_page(site: Site
     assert EndedSession.is_ended(identity.session_id)
 
 
+def test_tabs_restored_together_from_a_remember_cookie_end_together_and_the_next_ones_live(site: Site) -> None:
+    """Each tab's answer sets a cookie, and the browser keeps one of them: the other's socket has to end too."""
+    browser = site.app.test_client()
+    browser.get("/login/ada?remember=1")
+    browser.delete_cookie("session")
+    remembered = browser.get_cookie("remember_token")
+    assert remembered is not None
+    tabs = [site.app.test_client() for _ in range(2)]
+    for tab in tabs:
+        tab.set_cookie("remember_token", remembered.value)
+        tab.get("/")
+    cookies = [cookie_of(tab) for tab in tabs]
+    before = [site.identify(cookie) for cookie in cookies]
+
+    tabs[1].get("/logout")
+    after = [site.identify(cookie) for cookie in cookies]
+    tabs[0].delete_cookie("session")
+    tabs[0].get("/")
+
+    assert None not in before
+    assert after == [None, None]
+    assert site.identify(cookie_of(tabs[0])) is not None
+
+
 def test_a_remember_cookie_that_comes_by_no_page_is_refused_after_a_logout(site: Site) -> None:
     browser = site.app.test_client()
     browser.get("/login/ada?remember=1")

@@ -22,6 +22,7 @@ from .blueprint import make_blueprint
 from .config import Settings
 from .connection import Connection, State
 from .dispatch import Dispatcher
+from .documents import Publication
 from .errors import ConfigError, Refusal
 from .feed import create_feed
 from .feed.base import Feed
@@ -222,6 +223,14 @@ class WebSocketServer:
                 service.on_disconnect(ws, user)
             except Exception:
                 _log.exception("%s.on_disconnect failed for user %r", type(service).__name__, ws.user_id)
+
+    @staticmethod
+    def disconnect(user_id: str) -> None:
+        """Close the user's connections on every worker with 1012: the client comes back with his present rights.
+
+        For a change of rights that has to count at once. From any process or thread; may switch.
+        """
+        Publication(channel="goodbye", payload="{}", users=[user_id]).save(write_concern={"w": "majority"})
 
     @contextmanager
     def context(self) -> Iterator[None]:

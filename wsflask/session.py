@@ -33,7 +33,7 @@ class Sessions:
         self._memory_days = memory_days
         self._groups = groups or _groups_of
         flask_login.user_logged_in.connect(self._logged_in, app)
-        flask_login.user_loaded_from_cookie.connect(self._logged_in, app)
+        flask_login.user_loaded_from_cookie.connect(self._remembered, app)
         flask_login.user_logged_out.connect(self._logged_out, app)
 
     def identify(self) -> Identity | None:
@@ -55,20 +55,34 @@ class Sessions:
         if _endpoint() in ("static", "websocket"):
             return
         if "_user_id" in flask.session:
-            self._ensure_name(str(flask.session["_user_id"]))
+            self._ensure_name(str(flask.session["_user_id"]), is_login=False)
         elif self._app.config.get("REMEMBER_COOKIE_NAME", flask_login.COOKIE_NAME) in flask.request.cookies:
             try:
                 flask_login.current_user.get_id()  # Loaded, the user signs in, and his session gets its name.
             except Exception:
                 _log.exception("a remembered user could not be loaded")
 
-    def _ensure_name(self, user_id: str) -> None:
+    def _ensure_name(self, user_id: str, *, is_login: bool) -> None:
         named = flask.session.get(_KEY)
         if isinstance(named, dict) and named.get("user") == user_id and isinstance(named.get("id"), str):
             return
         # A name given at a handshake would be lost: the answer to it cannot set a cookie.
         if _endpoint() != "websocket":
-            flask.session[_KEY] = {"id": secrets.token_urlsafe(16), "user": user_id}
+            name = secrets.token_urlsafe(16) if is_login else self._shared_name(user_id)
+            if name:
+                flask.session[_KEY] = {"id": name, "user": user_id}
+
+    def _shared_name(self, user_id: str) -> str:
+        """Return the name of the user's sessions that no login here began: restored by a remember cookie, or older.
+
+        Tabs that are restored together each get an answer of their own, and the browser keeps one of them: with one
+        name for all, a logout ends all. The next logout begins another name. "" while the database is away.
+        """
+        try:
+            return f"{_unnamed(user_id)}:{EndedSession.last_end(_unnamed(user_id))}"
+        except Exception:
+            _log.exception("a session of user %r got no name", user_id)
+            return ""
 
     def _session_id(self, user_id: str) -> str:
         named = flask.session.get(_KEY)
@@ -83,7 +97,10 @@ class Sessions:
         user_id = str(user.get_id())
         if isinstance(named, dict) and named.get("user") != user_id:
             self._end(str(named.get("id")), str(named.get("user")))
-        self._ensure_name(user_id)
+        self._ensure_name(user_id, is_login=True)
+
+    def _remembered(self, _app: Flask, user: Any, **_: Any) -> None:
+        self._ensure_name(str(user.get_id()), is_login=False)
 
     def _logged_out(self, _app: Flask, user: Any, **_: Any) -> None:
         user_id = str(user.get_id()) if user is not None else ""
@@ -91,6 +108,7 @@ class Sessions:
         if isinstance(named, dict):
             self._end(str(named.get("id")), user_id)
         if user_id:
+            self._end(self._shared_name(user_id) or _unnamed(user_id), user_id)
             self._end(_unnamed(user_id), user_id)
 
     def _end(self, session_id: str, user_id: str) -> None:
@@ -120,7 +138,7 @@ class Sessions:
                 gone.add(user_id)
         for document_class, ids in by_class.items():
             found = document_class.objects(pk__in=list(ids)).in_bulk(list(ids))
-            gone |= {user_id for pk, user_id in ids.items() if not _is_active(found.get(pk))}
+            gone |= {user_id for pk, user_id in ids.items() if not _is_still(found.get(pk), user_id)}
         return gone
 
     def _load(self, user_id: str) -> Any:
@@ -136,6 +154,11 @@ def _endpoint() -> str:
 def _unnamed(user_id: str) -> str:
     """Return the id of a cookie from before wsflask that never came by a page since; a user's all end together."""
     return f"user:{user_id}"
+
+
+def _is_still(user: Any, user_id: str) -> bool:
+    """Return whether the user may still come in, by the id that his session has (Flask-Login's alternative ids)."""
+    return _is_active(user) and str(user.get_id()) == user_id
 
 
 def _is_active(user: Any) -> bool:

@@ -43,6 +43,15 @@ class EndedSession(Document):
         cls(session=session_id, user=user_id, ended_dt=now, expires_dt=expiry).save(write_concern={"w": "majority"})
 
     @classmethod
+    def last_end(cls, session_id: str) -> int:
+        """Return when the session ended last, in milliseconds since 1970, or 0. One query; may switch."""
+        found = cls._get_collection().find_one({"_id": session_id}, {"ended_dt": 1})
+        if found is None:
+            return 0
+        moment: datetime.datetime = found["ended_dt"]
+        return int(moment.replace(tzinfo=moment.tzinfo or datetime.UTC).timestamp() * 1000)
+
+    @classmethod
     def is_ended(cls, session_id: str) -> bool:
         """Return whether the session has ended. One query; may switch."""
         return bool(cls.ended_among([session_id]))

@@ -7,47 +7,59 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pymongo import ReadPreference
+
 from ..documents.fields import utc_now
 from ..errors import Refusal
 from .clipboard_entries import Raw, ref_of, reference_entry
 
 if TYPE_CHECKING:
     from ..access.exposure import Exposure, Exposures
+    from ..access.grants import Access
 
 __all__ = ["find_references", "parse_load", "refs_of_document", "stale_refs"]
 
 _log = logging.getLogger(__name__)
 
+_SIMPLE = {"locale": "simple"}
 
-def parse_load(data: Any, exposures: Exposures, max_ids: int) -> tuple[Exposure, list[Any]]:
-    """Return the exposed class and the primary keys that a client wants to load, each once.
+
+def parse_load(
+    user: Any, data: Any, exposures: Exposures, max_ids: int
+) -> tuple[Exposure, Access, list[Any]]:
+    """Return the exposed class, what the user may read of it, and the primary keys to load, each once.
 
     Raises:
-        Refusal: bad_data, too_big, or not_found for a class that is not exposed.
+        Refusal: bad_data, too_big, or not_found for a class that is not exposed, or of which the user may read
+            nothing.
     """
     if not isinstance(data, dict) or not isinstance(data.get("model"), str) or not isinstance(data.get("ids"), list):
         raise Refusal("bad_data")
     if len(data["ids"]) > max_ids:
         raise Refusal("too_big")
     exposure = exposures.get(data["model"])
-    if exposure is None:
-        raise Refusal("not_found")
+    access = exposure.access_for(user) if exposure is not None else None
+    if exposure is None or access is None or access.is_empty:
+        raise Refusal("not_found")  # before anything is said of the ids: who may read none of them learns nothing
     convert = exposure.names.filter_field("_id").convert
     try:
         keys = {ref_of("", identity): convert(identity) for identity in data["ids"]}
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, ArithmeticError):
         raise Refusal("bad_data") from None
-    return exposure, list(keys.values())
+    return exposure, access, list(keys.values())
 
 
-def find_references(user: Any, exposure: Exposure, keys: list[Any]) -> list[Raw]:
+def find_references(exposure: Exposure, access: Access, keys: list[Any]) -> list[Raw]:
     """Return a new entry for each document, in the order of the keys. One query; may switch.
 
     Raises:
-        Refusal: not_found, because one does not exist or may not be read by the user.
+        Refusal: not_found, because one does not exist or may not be read with this access.
     """
-    query = {"$and": [{"_id": {"$in": keys}}, exposure.readable_query(exposure.access_for(user))]}
-    found = {ref_of(exposure.name, raw["_id"]): raw for raw in _collection(exposure).find(query)}
+    query = {"$and": [{"_id": {"$in": keys}}, exposure.readable_query(access)]}
+    # The right is judged on the very document, byte for byte: a collection's own collation may not widen it.
+    collection = _collection(exposure).with_options(read_preference=ReadPreference.PRIMARY)
+    documents = collection.find(query, collation=_SIMPLE)
+    found = {ref_of(exposure.name, raw["_id"]): raw for raw in documents if exposure.may_read(access, raw)}
     refs = [ref_of(exposure.name, key) for key in keys]
     if any(ref not in found for ref in refs):
         raise Refusal("not_found")

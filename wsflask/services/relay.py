@@ -59,6 +59,10 @@ class Relay(Service):
             groups=tuple(document.get("groups", ())),
         )
         hub = self.server.hub
+        if document["channel"] == "goodbye":
+            for connection in hub.select(to):
+                connection.close(CloseCode.RESTART, "come back")
+            return
         message = Message(document["channel"], payload_json=document["payload"].encode())
         hub.send(message, hub.select(to))
 
