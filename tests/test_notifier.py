@@ -411,17 +411,19 @@ def commands(mongo: Any) -> Iterator[Commands]:
 
 def test_a_fan_out_asks_the_database_nothing(commands: Commands) -> None:
     with Stage(Notifier) as stage:
-        tell("before")
         actors = [stage.connect(f"user{number}", groups=["desk"]) for number in range(60)]
         for actor in actors:
             actor.wait(CHANNEL, 1)
+        tell("before")  # relayed: what the services query when they start is behind them
+        for actor in actors:
+            actor.wait(CHANNEL, 2)
         commands.names.clear()
 
         for _ in range(3):
             tell("to all")
             tell("to the desk", groups=["desk"])
         for actor in actors:
-            actor.wait(CHANNEL, 7)
+            actor.wait(CHANNEL, 8)
 
         assert commands.names == ["insert"] * 6
         assert {last_unread(actor) for actor in actors} == {7}
