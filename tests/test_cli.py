@@ -73,7 +73,7 @@ def test_a_notification_reaches_everyone_users_and_groups(wsflask: Command, data
     wsflask.run("notify", "--to", "user:5", "--to", "ann", "--to", "group:pilots", "--category", "warning", "Wind")
     wsflask.run("notify", "--to", "everyone", "Rain")
 
-    wind, rain = database["wsflask_notifications"].find({}, sort=[("_id", 1)])
+    wind, rain = database["wsflask_notifications"].find({}, sort=[("created_dt", 1)])
     assert (wind["message"], wind["category"], wind["users"]) == ("Wind", 30, ["5", "ann"])
     assert (wind["groups"], wind["everyone"]) == (["pilots"], False)
     assert (rain["message"], rain["category"], rain["everyone"]) == ("Rain", 10, True)
