@@ -17,6 +17,7 @@ from tests.harness import Database
 from tests.harness.links import MemoryLink
 from wsflask.connection import Connection
 from wsflask.documents import EndedSession
+from wsflask.errors import ConfigError
 from wsflask.identity import Identity
 from wsflask.server import WebSocketServer
 
@@ -413,3 +414,12 @@ def test_a_hundred_connections_cost_two_queries(site: Site, database: Database) 
     profiled.command("profile", 0)
     queries = [found["ns"] for found in profiled["system.profile"].find({"op": "query"})]
     assert sorted(ns.partition(".")[2] for ns in queries) == ["test_staff", "wsflask_ended_sessions"]
+
+
+def test_an_application_without_a_login_manager_is_told_so_at_the_first_handshake(database: Database) -> None:
+    app = Flask("bare")
+    app.secret_key = "k" * 32
+    server = WebSocketServer(app, services=[])
+
+    with app.test_request_context(), pytest.raises(ConfigError, match="LoginManager"):
+        server.sessions.identify()

@@ -103,7 +103,7 @@ class WebSocketServer:
         """Take the application's settings; called when the blueprint is registered.
 
         Raises:
-            ConfigError: the application has a server already, lacks Flask-Login or a SECRET_KEY, or a setting is wrong.
+            ConfigError: the application has a server already or no SECRET_KEY, or a setting is wrong.
         """
         _check_is_first(app)
         if not app.secret_key:

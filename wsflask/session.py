@@ -14,6 +14,7 @@ from mongoengine import Document
 
 from .connection import Connection
 from .documents import EndedSession
+from .errors import ConfigError
 from .identity import Identity
 
 __all__ = ["Sessions"]
@@ -40,7 +41,12 @@ class Sessions:
         """Return who the current request belongs to; None when nobody is signed in or the session was ended.
 
         Loads the user once. May switch.
+
+        Raises:
+            ConfigError: the application has no LoginManager, not even after it was set up.
         """
+        if not hasattr(self._app, "login_manager"):
+            raise ConfigError("the application has no flask_login.LoginManager; it says who is signed in")
         user = flask_login.current_user._get_current_object()
         if not user.is_authenticated or not getattr(user, "is_active", True):
             return None
