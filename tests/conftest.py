@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import mongoengine
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests import harness
 from wsflask.embedded import EmbeddedMongo
@@ -55,6 +56,16 @@ def sockets() -> Iterator[harness.Sockets]:
     """Open websocket clients: `sockets.connect(url, cookie=…)`; they are closed with the test."""
     with harness.Sockets() as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of one module; they share playwright's greenlets (mark `leaves_greenlets`)."""
+    with sync_playwright() as playwright:
+        path = harness.require_program("chromium", "chromium-browser", "google-chrome")
+        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(autouse=True)

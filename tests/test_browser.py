@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests import harness
 from wsflask.demo import seed
@@ -19,15 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.leaves_greenlets]
 
 #: Longest time until a person sees what happened, in milliseconds.
 SOON = 10_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = harness.require_program("chromium", "chromium-browser", "google-chrome")
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

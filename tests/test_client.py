@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 from pymongo import MongoClient
 
 from tests import harness
@@ -19,15 +19,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.leaves_greenlets]
 
 DATABASE = "javascript_client"
 FORMS = pytest.mark.parametrize("form", ["module", "classic"])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = harness.require_program("chromium", "chromium-browser", "google-chrome")
-        launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")
