@@ -1,0 +1,1 @@
+"""How fast wsflask is, beside other servers and beside the machine's limit."""
