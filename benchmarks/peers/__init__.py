@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PYTHON = str(ROOT / ".venv-bench" / "bin" / "python")
 NODE = "node"
@@ -29,10 +29,13 @@ class Peer:
     login: tuple[str, ...] | None = None
     notes: str
 
+    def arguments(self, *, deflate: bool = False, login: bool = False) -> tuple[str, ...]:
+        """Return the command with "{port}" still in it."""
+        return self.argv + ((self.deflate_on if deflate else self.deflate_off) or ()) + ((login and self.login) or ())
+
     def command(self, port: int, *, deflate: bool = False, login: bool = False) -> list[str]:
-        """Make the command that serves on `port` of 127.0.0.1."""
-        more = [self.deflate_on if deflate else self.deflate_off, self.login if login else ()]
-        return [argument.replace("{port}", str(port)) for part in (self.argv, *more) for argument in part or ()]
+        """Return the command that serves on `port` of 127.0.0.1."""
+        return [part.replace("{port}", str(port)) for part in self.arguments(deflate=deflate, login=login)]
 
 
 _ALL = (
@@ -116,7 +119,7 @@ _ALL = (
         argv=(NODE, str(HERE / "node_socketio.mjs"), "--port", "{port}"),
         kind="socketio",
         path="/socket.io/?EIO=4&transport=websocket",
-        packages=("socket.io", "engine.io", "ws", "node"),
+        packages=("socket.io", "engine.io", "node"),
         deflate_on=("--deflate",),
         notes="Speaks Socket.IO.",
     ),
