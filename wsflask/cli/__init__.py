@@ -1,4 +1,4 @@
-"""The command line: `wsflask demo`, `serve`, `doctor` and `notify`."""
+"""The command line: `wsflask demo`, `serve`, `doctor`, `notify` and `bench`."""
 
 from __future__ import annotations
 

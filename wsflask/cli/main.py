@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..errors import WSFlaskError
+from .bench import bench
 from .demo import demo
 from .doctor import doctor
 from .notify import notify
@@ -27,7 +28,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[demo, serve, doctor, notify],
+    commands=[demo, serve, doctor, notify, bench],
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="See each command's own help: wsflask demo --help",
 )
