@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 HERE = Path(__file__).parent
 
@@ -71,6 +71,11 @@ setup(
         "wsflask.templates": ["**/*"],
     },
     include_package_data=False,
+    # The loop over many sockets in C; without a compiler the same loop in Python takes its place.
+    ext_modules=[
+        Extension("wsflask.transport._sends", ["wsflask/transport/_sends.c"], optional=True, py_limited_api=True)
+    ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
     zip_safe=False,
     entry_points={"console_scripts": ["wsflask = wsflask.cli:main"]},
     keywords=["flask", "websocket", "realtime", "mongodb", "mongoengine", "gevent", "notifications"],

@@ -16,7 +16,8 @@ from tests.harness.raw import BINARY, CLOSE, PING, PONG, TEXT, client_close, cli
 from wsflask.config import Settings
 from wsflask.connection import Connection, State
 from wsflask.identity import Identity
-from wsflask.protocol.messages import Message, Request
+from wsflask.protocol.messages import Message
+from wsflask.protocol.requests import Request
 
 SETTINGS = Settings(
     max_message_bytes=1000,

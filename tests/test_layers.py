@@ -26,8 +26,6 @@ ROWS = {
     "transport": 2,
     "feed": 2,
     "access": 2,
-    "outbox": 2,
-    "rate": 2,
     "identity": 2,
     "connection": 3,
     "hub": 4,

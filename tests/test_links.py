@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _socket
 import json
 import os
 import socket
@@ -19,9 +18,10 @@ from tests.harness import PATIENCE, ROOT, wait_until
 from tests.harness.links import Recorder
 from tests.harness.raw import CLOSE, PONG, TEXT, client_close, client_frame, server_frames
 from wsflask.config import Settings
-from wsflask.connection import Connection, State
+from wsflask.connection import Connection, Outflow, State
 from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
+from wsflask.transport.crew import Crew
 from wsflask.transport.link import Link
 from wsflask.transport.parked import ParkedLink
 from wsflask.transport.threaded import ThreadedLink
@@ -53,11 +53,11 @@ class Pair:
 
 
 def _parked(sock: socket.socket) -> ParkedLink:
-    return ParkedLink(_socket.socket(fileno=os.dup(sock.fileno())), Nobody())
+    return ParkedLink(os.dup(sock.fileno()), Nobody(), Crew())
 
 
 def _threaded(sock: socket.socket) -> ThreadedLink:
-    return ThreadedLink(sock, Nobody())
+    return ThreadedLink(sock)
 
 
 class Nobody:
@@ -73,7 +73,8 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
     theirs.settimeout(PATIENCE)
     link, handler = request.param(ours), Recorder()
-    connection = Connection(link, Identity(None, "ada", frozenset(), "s"), "plain", SETTINGS, handler)
+    outflow = None if link.is_threaded else Outflow()
+    connection = Connection(link, Identity(None, "ada", frozenset(), "s"), "plain", SETTINGS, handler, outflow)
     link.owner = connection
     thread = None
     if isinstance(link, ParkedLink):
@@ -242,7 +243,8 @@ def test_a_parked_link_that_is_paused_before_it_is_parked_does_not_read() -> Non
     ours, theirs = socket.socketpair()
     link, handler = _parked(ours), Recorder()
     ours.close()
-    connection = Connection(link, Identity(None, "ada", frozenset(), "s"), "plain", SETTINGS, handler)
+    outflow = None if link.is_threaded else Outflow()
+    connection = Connection(link, Identity(None, "ada", frozenset(), "s"), "plain", SETTINGS, handler, outflow)
     link.owner = connection
     theirs.sendall(client_frame(b"x"))
 
@@ -265,7 +267,7 @@ sys.path.insert(0, ".")
 from tests.harness.links import Recorder
 from tests.harness.raw import client_frame, server_frames
 from wsflask.config import Settings
-from wsflask.connection import Connection, State
+from wsflask.connection import Connection, Outflow, State
 from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
 from wsflask.tasks import is_patched
@@ -276,7 +278,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (4096 if hard < 0 else min(4096, hard
 hold = [os.dup(0) for _ in range(FILES)]
 ours, theirs = socket.socketpair()
 theirs.settimeout(10)
-link = ThreadedLink(ours, None)
+link = ThreadedLink(ours)
 handler = Recorder()
 connection = Connection(link, Identity(None, "ada", frozenset(), "s"), "plain", Settings(outbox_bytes=1 << 28), handler)
 link.owner = connection

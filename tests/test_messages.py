@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.harness.raw import TEXT, server_frames
 from wsflask.errors import Refusal
 from wsflask.protocol.codes import CLOSE_CODES, ERRORS, RESERVED_CHANNELS
-from wsflask.protocol.messages import PLAIN, V1, Limits, Message, Request, error_message, is_channel_name, parse
+from wsflask.protocol.messages import PLAIN, V1, Message, error_message, is_channel_name
+from wsflask.protocol.requests import Limits, Request, parse
 
 LIMITS = Limits(depth=8, keys=20, string=50)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsflask.outbox import Outbox
+from wsflask.connection.outbox import Outbox
 
 
 def filled(*frames: bytes, sent: int = 0) -> Outbox:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from flask import Blueprint, Response, g, request
@@ -14,9 +14,10 @@ from .assets import STATIC, TEMPLATES
 from .config import Settings
 from .identity import Identity
 from .session import Sessions
+from .transport.crew import Crew
 from .transport.handshake import Refused, check_handshake, origin_is_allowed
 from .transport.link import Link, Owner
-from .transport.route import add_route, is_endpoint
+from .transport.route import Opening, Options, add_route, is_endpoint
 
 __all__ = ["Door", "make_blueprint"]
 
@@ -34,7 +35,11 @@ class Door(Protocol):
     def settings(self) -> Settings: ...
     def attach(self, app: App) -> None: ...
     def is_full(self) -> str | None: ...
-    def accept(self, link: Link, identity: Identity | None, environ: dict[str, Any]) -> Owner: ...
+    @property
+    def crew(self) -> Crew: ...
+    def accept(
+        self, link: Link, identity: Identity | None, environ: dict[str, Any], *, is_compressed: bool
+    ) -> Owner: ...
 
 
 def make_blueprint(door: Door) -> Blueprint:
@@ -64,12 +69,20 @@ def make_blueprint(door: Door) -> Blueprint:
     def _no_websocket() -> Response:
         return _answer(check_handshake(request.environ) or Refused(400, "A WebSocket handshake is expected."))
 
-    def open_connection() -> Callable[[Link], Owner]:
-        identity, environ = g._wsflask_identity, request.environ
-        return lambda link: door.accept(link, identity, environ)
+    def open_connection() -> Opening:
+        return functools.partial(_accept, door, g._wsflask_identity, request.environ)
 
-    add_route(blueprint, "/ws", "websocket", open_connection, lambda: door.settings.transport)
+    def options() -> Options:
+        return Options(door.settings.transport, door.settings.compression)
+
+    add_route(blueprint, "/ws", "websocket", open_connection, options, door.crew)
     return blueprint
+
+
+def _accept(
+    door: Door, identity: Identity | None, environ: dict[str, Any], link: Link, *, is_compressed: bool
+) -> Owner:
+    return door.accept(link, identity, environ, is_compressed=is_compressed)
 
 
 def _refusal(door: Door) -> Refused | None:

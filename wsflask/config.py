@@ -43,6 +43,9 @@ class Settings:
     connections_per_user: int = 20
     #: How connections are kept: "auto" (parked where possible), "parked", "threaded" (a greenlet or thread each).
     transport: str = "auto"
+    #: Whether parked clients that offer permessage-deflate get compressed messages: less to transfer, more to compute.
+    #: Off: who can put text of his own beside a secret, in one message, learns of the secret by the lengths (CRIME).
+    compression: bool = False
 
     # --- messages in
     #: Largest message a client may send, in bytes of UTF-8; a larger one closes 1009.
@@ -150,6 +153,9 @@ class Settings:
                 raise ConfigError(f"WSFLASK_ORIGINS has {origin!r}; write origins such as 'https://ui.example.com'")
         if self.notification_default_category not in self.notification_labels:
             raise ConfigError("WSFLASK_NOTIFICATION_DEFAULT_CATEGORY has no label in WSFLASK_NOTIFICATION_LABELS")
+        for name in ("compression", "allow_missing_origin"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"WSFLASK_{name.upper()} is {getattr(self, name)!r}; write True or False")
         for name in (f.name for f in fields(self) if f.type in ("int", "float")):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):

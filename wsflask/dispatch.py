@@ -14,7 +14,8 @@ from .config import Settings
 from .connection import Connection
 from .errors import Refusal
 from .protocol.codes import SUBPROTOCOL, CloseCode
-from .protocol.messages import V1, Limits, Message, error_message, parse
+from .protocol.messages import V1, Message, error_message
+from .protocol.requests import Limits, parse
 from .tasks import spawn
 
 __all__ = ["Dispatcher", "Hooks"]

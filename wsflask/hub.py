@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .connection import Connection
+from .connection import Connection, Outflow
 from .protocol.messages import Message
 
 __all__ = ["EVERYONE", "Hub", "Recipients"]
@@ -28,6 +28,8 @@ class Hub:
     """The connections of this process, by user and by group."""
 
     def __init__(self) -> None:
+        #: Writes for the connections of an event loop.
+        self.outflow = Outflow()
         self._all: dict[Connection, None] = {}
         self._by_user: dict[str, dict[Connection, None]] = {}
         self._by_group: dict[str, dict[Connection, None]] = {}
@@ -78,9 +80,12 @@ class Hub:
         return list(found)
 
     def send(self, message: Message, connections: Iterable[Connection]) -> None:
-        """Send one message to many: encoded and framed once, never waiting for a client."""
-        for connection in connections:
-            connection.send(message)
+        """Send one message to many: encoded and framed once, never waiting for a client.
+
+        It leaves when the calling greenlet next waits; of several messages to the same clients each gets one write.
+        Between every 512 clients the event loop serves whoever has sent something.
+        """
+        self.outflow.fan_out(message, connections)
 
 
 def _discard(index: dict[str, dict[Connection, None]], key: str, connection: Connection) -> None:

@@ -34,6 +34,7 @@ from .service import Service
 from .services.relay import Relay
 from .session import Sessions
 from .tasks import Supervised, Task, spawn, supervise
+from .transport.crew import Crew
 from .transport.handshake import form_of
 from .transport.link import Link, Owner
 from .transport.route import prepare
@@ -67,6 +68,8 @@ class WebSocketServer:
         self.exposures = Exposures()
         #: The connections of this process.
         self.hub = Hub()
+        #: The greenlets that handle what clients send.
+        self.crew = Crew()
         #: The settings of the application.
         self.settings = Settings()
         #: The blueprint to register: the websocket route and the JS client.
@@ -154,13 +157,30 @@ class WebSocketServer:
 
     # --- connections
 
-    def handler(self, ws: Link, path: str = "", *, identity: Identity | None = None, form: str = "plain") -> Connection:
+    def handler(
+        self,
+        ws: Link,
+        path: str = "",
+        *,
+        identity: Identity | None = None,
+        form: str = "plain",
+        is_compressed: bool = False,
+    ) -> Connection:
         """Handle one WebSocket: from here on its messages reach the services.
 
         A connection without an identity is closed with 4501 and reaches none.
         """
         nobody = Identity(None, "", frozenset(), "")
-        connection = Connection(ws, identity or nobody, form, self.settings, self._dispatcher)
+        outflow = None if ws.is_threaded else self.hub.outflow
+        connection = Connection(
+            ws,
+            identity or nobody,
+            form,
+            self.settings,
+            self._dispatcher,
+            outflow,
+            is_compressed=is_compressed,
+        )
         if identity is None:
             connection.close(CloseCode.SESSION_ENDED, "sign in")
         elif self._is_draining:
@@ -174,11 +194,15 @@ class WebSocketServer:
                 connection.close(CloseCode.SESSION_ENDED, "signed out")
         return connection
 
-    def accept(self, link: Link, identity: Identity | None, environ: dict[str, Any]) -> Owner:
+    def accept(
+        self, link: Link, identity: Identity | None, environ: dict[str, Any], *, is_compressed: bool = False
+    ) -> Owner:
         """Take a socket over from its request."""
         self.start()
         path = str(environ.get("PATH_INFO", ""))
-        connection = self.handler(link, path, identity=identity, form=form_of(environ))
+        connection = self.handler(
+            link, path, identity=identity, form=form_of(environ), is_compressed=is_compressed
+        )
         link.owner = connection
         if connection.is_open:
             connection.start()
@@ -299,6 +323,8 @@ class WebSocketServer:
         for task in self._tasks:
             task.stop(0.2)
         self._tasks = []
+        self.crew.stop()
+        self.hub.outflow.stop()
         if self._feed is not None:
             self._feed.stop()
         self._is_draining = False

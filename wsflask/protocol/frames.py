@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import codecs
 import struct
-from dataclasses import dataclass
-from typing import Final
+import zlib
+from typing import Final, NamedTuple
 
 from .codes import CloseCode
+from .deflate import TooBig, inflate
 
-__all__ = ["BINARY", "CLOSE", "FAIL", "PING", "PONG", "TEXT", "Event", "FrameReader", "close_frame", "frame"]
+__all__ = [
+    "BINARY", "CLOSE", "COMPRESSED", "FAIL", "PING", "PONG", "TEXT", "Event", "FrameReader", "close_frame", "frame",
+]  # fmt: skip
 
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
@@ -17,6 +20,8 @@ BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
+#: Not an opcode: the bit RSV1, which marks a compressed message (RFC 7692 section 6).
+COMPRESSED: Final = 0x40
 #: Not an opcode: the peer broke the protocol, and the connection has to close with the event's code.
 FAIL: Final = -1
 
@@ -26,8 +31,7 @@ _UINT16 = struct.Struct("!H")
 _UINT64 = struct.Struct("!Q")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One message or control frame: `data` is text for TEXT, bytes for BINARY, PING, PONG.
 
     For CLOSE and FAIL `code` is the close code (CLOSE without one: 1005) and `data` the reason.
@@ -45,7 +49,7 @@ class _Broken(Exception):
 
 
 def frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """Return one whole unmasked frame, as a server sends it."""
+    """Return one whole unmasked frame, as a server sends it; `opcode` may have `COMPRESSED` added."""
     length = len(payload)
     if length < 126:
         return bytes((0x80 | opcode, length)) + payload
@@ -70,13 +74,20 @@ class FrameReader:
     """Turn the bytes of one client into events; holds at most one message and one frame's header.
 
     Args:
-        max_message_bytes: a message beyond it, in fragments or not, fails with 1009 before it is held.
+        max_message_bytes: a message beyond it, in fragments or not, inflated or not, fails with 1009 before it is held.
+        is_compressed: whether permessage-deflate was agreed on, without context takeover.
     """
 
-    __slots__ = ("_buffer", "_decoder", "_failed", "_fragments", "_limit", "_needed", "_opcode", "_size")
+    __slots__ = (
+        "_buffer", "_decoder", "_failed", "_fragments", "_inflates", "_is_compressed", "_limit", "_needed", "_opcode",
+        "_size",
+    )  # fmt: skip
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, *, is_compressed: bool = False) -> None:
         self._limit = max_message_bytes
+        self._is_compressed = is_compressed
+        #: Whether the message that has begun is compressed.
+        self._inflates = False
         self._buffer: bytearray | None = None
         self._needed = 0
         self._opcode = 0
@@ -92,6 +103,10 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return what the bytes complete; after a CLOSE or FAIL event further bytes are ignored."""
+        if self._buffer is None and self._fragments is None and not self._failed:
+            text = self._whole_text(data)
+            if text is not None:
+                return [Event(TEXT, text)]
         if self._failed:
             return []
         if self._buffer is not None:
@@ -100,6 +115,29 @@ class FrameReader:
                 return []
             data, self._buffer = bytes(self._buffer), None
         return self._take(data)
+
+    def _whole_text(self, data: bytes) -> str | None:
+        """Return the message if the bytes are one plain text frame and nothing else, as nearly always.
+
+        Anything that is out of the ordinary is left to `_parse`, which judges it.
+        """
+        size = len(data)
+        if size < 8 or data[0] != 0x81:
+            return None
+        length = data[1] - 0x80
+        head = 2
+        if length == 126:
+            length = (data[2] << 8) | data[3]
+            head = 4
+        if size != head + 4 + length or length > self._limit:
+            return None
+        words = (length + 3) // 4
+        key = int.from_bytes(data[head : head + 4] * words, "little")
+        masked = int.from_bytes(data[head + 4 :], "little")
+        try:
+            return (masked ^ key).to_bytes(4 * words, "little")[:length].decode()
+        except UnicodeDecodeError:
+            return None
 
     def _take(self, buffer: bytes) -> list[Event]:
         events: list[Event] = []
@@ -145,6 +183,8 @@ class FrameReader:
             head += 8
         if opcode in _DATA and self._size + length > self._limit:
             raise _Broken(CloseCode.TOO_BIG, "message too big")
+        if opcode in (TEXT, BINARY):
+            self._inflates = bool(first & COMPRESSED)
         end = head + 4 + length
         if end > len(buffer):
             return start - end, None
@@ -154,7 +194,7 @@ class FrameReader:
         return end, self._data(opcode, payload, final=bool(first & 0x80))
 
     def _check_header(self, first: int, second: int, opcode: int) -> None:
-        if first & 0x70:
+        if first & 0x70 and not (self._is_compressed and first & 0x70 == COMPRESSED and opcode in (TEXT, BINARY)):
             raise _Broken(CloseCode.PROTOCOL_ERROR, "reserved bits")
         if not second & 0x80:
             raise _Broken(CloseCode.PROTOCOL_ERROR, "unmasked frame")
@@ -169,16 +209,22 @@ class FrameReader:
     def _data(self, opcode: int, payload: bytes, *, final: bool) -> Event | None:
         try:
             if final and self._fragments is None:
-                return Event(opcode, payload.decode() if opcode == TEXT else payload)
+                data = inflate(payload, self._limit) if self._inflates else payload
+                return Event(opcode, data.decode() if opcode == TEXT else data)
             return self._fragment(opcode, payload, final=final)
         except UnicodeDecodeError:
             raise _Broken(CloseCode.INVALID_DATA, "not UTF-8") from None
+        except TooBig:
+            raise _Broken(CloseCode.TOO_BIG, "message too big") from None
+        except zlib.error:
+            raise _Broken(CloseCode.INVALID_DATA, "not deflated data") from None
 
     def _fragment(self, opcode: int, payload: bytes, *, final: bool) -> Event | None:
         if self._fragments is None:
             self._fragments = []
             self._opcode = opcode
-            self._decoder = codecs.getincrementaldecoder("utf-8")() if opcode == TEXT else None
+            decodes = opcode == TEXT and not self._inflates
+            self._decoder = codecs.getincrementaldecoder("utf-8")() if decodes else None
         self._size += len(payload)
         part = self._decoder.decode(payload, final) if self._decoder else payload
         if part:
@@ -187,6 +233,9 @@ class FrameReader:
             return None
         kind, parts = self._opcode, self._fragments
         self._fragments, self._decoder, self._size = None, None, 0
+        if self._inflates:
+            data = inflate(b"".join(parts), self._limit)  # type: ignore[arg-type]
+            return Event(kind, data.decode() if kind == TEXT else data)
         if kind == TEXT:
             return Event(TEXT, "".join(parts))  # type: ignore[arg-type]
         return Event(BINARY, b"".join(parts))  # type: ignore[arg-type]

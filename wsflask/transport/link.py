@@ -25,9 +25,13 @@ class Owner(Protocol):
 class Link(ABC):
     """One client's socket. Its owner alone writes on it."""
 
+    __slots__ = ("owner",)
+
     owner: Owner
     #: Whether the owner is called from several threads at once and has to guard its state.
     is_threaded: bool = False
+    #: Of the non-blocking socket that others may write whole frames on; -1 where they may not.
+    descriptor: int = -1
 
     @abstractmethod
     def write(self, data: bytes) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import _socket
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
-import gevent
 from gevent.hub import get_hub
 
+from .crew import Crew
 from .link import Link, Owner
 
 __all__ = ["ParkedLink"]
 
 #: Bytes read at once; a larger message takes several rounds of the loop.
-_READ_BYTES = 64 * 1024
+_READ_BYTES = 16 * 1024
 _READ, _WRITE = 1, 2
 
 
@@ -23,74 +24,82 @@ class ParkedLink(Link):
     """Take over a duplicate of the descriptor; `park` starts once the server has let go of its own.
 
     Every callback runs in gevent's hub and must not block.
+
+    Args:
+        descriptor: of a connected stream socket; closed by `close`.
+        owner: who is told what happens on it.
+        crew: greenlets that do its work.
     """
 
-    def __init__(self, raw: _socket.socket, owner: Owner) -> None:
+    __slots__ = ("_crew", "_is_paused", "_reader", "_writer", "descriptor")
+
+    def __init__(self, descriptor: int, owner: Owner, crew: Crew) -> None:
         self.owner = owner
-        self._socket: _socket.socket | None = raw
+        self.descriptor = descriptor
+        self._crew = crew
         self._reader: Any = None
         self._writer: Any = None
-        self._paused = False
-        raw.setblocking(False)
+        self._is_paused = False
+        os.set_blocking(descriptor, False)
 
     def park(self) -> None:
         """Start reading."""
-        if self._socket is None:
+        if self.descriptor < 0:
             return
-        self._reader = get_hub().loop.io(self._socket.fileno(), _READ)
-        if not self._paused:
+        self._reader = get_hub().loop.io(self.descriptor, _READ)
+        if not self._is_paused:
             self._reader.start(self._readable)
 
     def write(self, data: bytes) -> int:
-        if self._socket is None:
+        if self.descriptor < 0:
             raise OSError("closed")
         try:
-            return self._socket.send(data)
+            return os.write(self.descriptor, data)
         except (BlockingIOError, InterruptedError):
             return 0
 
     def call_when_writable(self) -> None:
-        if self._socket is None:
+        if self.descriptor < 0:
             return
         if self._writer is None:
-            self._writer = get_hub().loop.io(self._socket.fileno(), _WRITE)
+            self._writer = get_hub().loop.io(self.descriptor, _WRITE)
         if not self._writer.active:
             self._writer.start(self._writable)
 
     def pause(self) -> None:
-        self._paused = True
+        self._is_paused = True
         if self._reader is not None:
             self._reader.stop()
 
     def resume(self) -> None:
-        self._paused = False
+        self._is_paused = False
         if self._reader is not None and not self._reader.active:
             self._reader.start(self._readable)
 
     def run(self, work: Callable[[], None]) -> None:
-        gevent.spawn(work)
+        self._crew.run(work)
 
     def end_writing(self) -> None:
-        if self._socket is not None:
-            _shutdown(self._socket, socket.SHUT_WR)
+        if self.descriptor >= 0:
+            _shutdown(self.descriptor, socket.SHUT_WR)
 
     def close(self) -> None:
-        raw, self._socket = self._socket, None
-        if raw is None:
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor < 0:
             return
         for watcher in (self._reader, self._writer):
             if watcher is not None:
                 watcher.stop()
                 watcher.close()
         self._reader = self._writer = None
-        _shutdown(raw, socket.SHUT_RDWR)
-        raw.close()
+        _shutdown(descriptor, socket.SHUT_RDWR)
+        os.close(descriptor)
 
     def _readable(self) -> None:
-        if self._socket is None:
+        if self.descriptor < 0:
             return
         try:
-            data = self._socket.recv(_READ_BYTES)
+            data = os.read(self.descriptor, _READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -106,8 +115,11 @@ class ParkedLink(Link):
         self.owner.may_write()
 
 
-def _shutdown(raw: _socket.socket, how: int) -> None:
+def _shutdown(descriptor: int, how: int) -> None:
+    raw = _socket.socket(fileno=descriptor)
     try:
         raw.shutdown(how)
     except OSError:
         pass  # The peer was faster.
+    finally:
+        raw.detach()

@@ -1,29 +1,41 @@
-"""flask-sock's route: the handshake is its, the socket becomes ours."""
+"""The route of the socket: parked where that is possible, else flask-sock's with a greenlet or thread of its own."""
 
 from __future__ import annotations
 
-import _socket
-import os
-import socket
-import ssl
 import threading
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import gevent
-from flask import Blueprint, Flask, Response, after_this_request, g, request
+from flask import Blueprint, Flask, Response, g, request, session
 from flask_sock import Sock
 
 from ..protocol.codes import SUBPROTOCOL
-from ..tasks import is_patched
+from ..protocol.deflate import negotiate
+from ..protocol.messages import V1
+from .crew import Crew
+from .handshake import form_of
 from .link import Link, Owner
-from .parked import ParkedLink
 from .threaded import ThreadedLink
+from .upgrade import set_nodelay, socket_to_park, take_over
 
-__all__ = ["add_route", "is_endpoint", "prepare"]
+__all__ = ["Opening", "Options", "add_route", "is_endpoint", "prepare"]
 
-#: Servers whose socket can be parked, by flask-sock's word for them.
-_PARKING_MODES = ("gunicorn", "gevent")
+
+class Opening(Protocol):
+    """Makes the connection of a link, for the request it was called in."""
+
+    def __call__(self, link: Link, *, is_compressed: bool) -> Owner: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How sockets are taken."""
+
+    #: "auto", "parked" or "threaded".
+    transport: str
+    #: Whether permessage-deflate is agreed to, on parked sockets.
+    compression: bool
 
 
 def prepare(app: Flask) -> None:
@@ -57,83 +69,50 @@ def add_route(
     blueprint: Blueprint,
     path: str,
     endpoint: str,
-    open_connection: Callable[[], Callable[[Link], Owner]],
-    transport: Callable[[], str],
+    open_connection: Callable[[], Opening],
+    options: Callable[[], Options],
+    crew: Crew,
 ) -> None:
-    """Add the websocket route.
+    """Add the websocket route; requests for it that no earlier hook has refused are accepted.
 
     Args:
         open_connection: called inside the request; returns what makes the connection of a link.
-        transport: returns "auto", "parked" or "threaded".
+        crew: does the work of parked sockets.
     """
+
+    @blueprint.before_request
+    def _park() -> Response | None:
+        if not is_endpoint(endpoint):
+            return None
+        offered = request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
+        g._wsflask_takes_socket = True
+        sock = socket_to_park(request.environ) if options().transport != "threaded" else None
+        if sock is None:
+            return None  # flask-sock goes on. It would compress whenever that is offered, at 90 KB a connection.
+        extensions = negotiate(offered) if offered and options().compression else None
+        make = open_connection()
+        session.modified = False  # No cookie can be set any more.
+        return take_over(
+            request.environ,
+            sock,
+            crew,
+            lambda link: make(link, is_compressed=extensions is not None),
+            subprotocol=_subprotocol(request.environ),
+            extensions=extensions,
+        )
 
     def websocket(ws: Any) -> None:
         sock = ws.sock
         ws.connected = False  # flask-sock's own close does nothing from here on.
         ws.ws = None
-        make = open_connection()
-        if ws.mode == "gevent":
-            after_this_request(_let_go_of_pywsgi)
-        can_park = ws.mode in _PARKING_MODES and is_patched() and not isinstance(sock, ssl.SSLSocket)
-        if can_park and transport() != "threaded":
-            _park(sock, ws.mode, make)
-        else:
-            _set_nodelay(sock)
-            link = ThreadedLink(sock, _nobody)
-            link.owner = make(link)
-            link.serve()
+        set_nodelay(sock)
+        link = ThreadedLink(sock)
+        link.owner = open_connection()(link, is_compressed=False)
+        link.serve()
 
     websocket.__name__ = endpoint
     Sock().route(path, bp=blueprint)(websocket)
 
-    @blueprint.before_request
-    def _before() -> None:
-        if is_endpoint(endpoint):
-            g._wsflask_takes_socket = True
-            # simple-websocket accepts compression whenever it is offered, at 90 KB a connection.
-            request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
-
-def _park(sock: Any, mode: str, make: Callable[[Link], Owner]) -> None:
-    raw = _socket.socket(fileno=os.dup(sock.fileno()))
-    if mode == "gevent":
-        sock.close()  # flask-sock's own duplicate
-    _set_nodelay(raw)
-    link = ParkedLink(raw, _nobody)
-    link.owner = make(link)
-    # Until this greenlet has ended, the server may still touch the descriptor.
-    gevent.getcurrent().rawlink(lambda _: link.park())  # type: ignore[attr-defined] # a Greenlet here
-
-
-def _set_nodelay(sock: Any) -> None:
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except OSError:
-        pass  # A Unix socket behind a proxy has no such option.
-
-
-class _Nobody:
-    def bytes_arrived(self, data: bytes) -> None: ...
-    def may_write(self) -> None: ...
-    def peer_gone(self) -> None: ...
-
-
-_nobody = _Nobody()
-
-
-def _let_go_of_pywsgi(response: Response) -> Response:
-    """Keep pywsgi from reading another request out of the socket that is ours now.
-
-    After a response it reads on (and, at the end, throws away what has arrived), which would swallow the client's
-    first frames and parse frames as HTTP.
-    """
-
-    class _Taken(Response):
-        def __call__(self, environ: Any, start_response: Any) -> Any:
-            handler = start_response.__self__
-            handler.close_connection = True
-            handler.socket = None
-            handler.rfile.close()  # It would keep the descriptor open until the garbage is collected.
-            return []
-
-    return _Taken()
+def _subprotocol(environ: Mapping[str, Any]) -> str | None:
+    return SUBPROTOCOL if form_of(environ) == V1 else None

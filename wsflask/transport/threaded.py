@@ -27,8 +27,8 @@ class ThreadedLink(Link):
 
     is_threaded = True
 
-    def __init__(self, sock: Any, owner: Owner) -> None:
-        self.owner = owner
+    def __init__(self, sock: Any) -> None:
+        self.owner: Owner
         self._socket = sock
         self._is_tls = isinstance(sock, ssl.SSLSocket)
         #: gevent's socket keeps the kernel's in `_sock`; its own `send` would wait.

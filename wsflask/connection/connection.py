@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import logging
-import threading
 import time
 from collections import deque
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .config import Settings
-from .identity import Identity
-from .outbox import Outbox
-from .protocol import frames
-from .protocol.codes import CloseCode
-from .protocol.messages import V1, Message, Request
+from ..config import Settings
+from ..identity import Identity
+from ..protocol import frames
+from ..protocol.codes import CloseCode
+from ..protocol.messages import V1, Message, compressed
+from ..protocol.requests import Request
+from .outgoing import Outgoing, State
 from .rate import Bucket
 
 if TYPE_CHECKING:
-    from .transport.link import Link
+    from ..transport.link import Link
+    from .outflow import Outflow
 
-__all__ = ["Connection", "Handler", "State"]
+__all__ = ["Connection", "Handler"]
 
 _log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
-_no_lock = nullcontext()
 
 #: Seconds a peer has to answer a close frame, and to take what still waits before it: who has only stopped reading
 #: for a while learns at its next read why it was closed.
@@ -36,14 +34,6 @@ _CONTROLS_PER_SECOND, _CONTROL_BURST = 10.0, 60
 _PING = Message("ping", {})
 _PONG = Message("pong", {})
 _PING_FRAME = frames.frame(b"", frames.PING)
-
-
-class State(enum.Enum):
-    """OPEN -> CLOSING (our close frame is on its way, or the peer's was answered) -> CLOSED."""
-
-    OPEN = "open"
-    CLOSING = "closing"
-    CLOSED = "closed"
 
 
 class Handler(Protocol):
@@ -59,16 +49,27 @@ class Handler(Protocol):
         """Note that the connection takes no part any more. Called once, as soon as it starts to close."""
 
 
-class Connection:
+class Connection(Outgoing):
     """A client's WebSocket, as services see it ("ws" in the hooks)."""
 
     __slots__ = (
-        "_began", "_close_at", "_controls", "_handler", "_inbound", "_is_handling", "_is_paused", "_link", "_lock",
-        "_outbox", "_peer_closed", "_pinged", "_reader", "_request", "_settings", "_state", "_waiters",
-        "bad_messages", "close_code", "close_reason", "form", "heard", "id", "identity", "rate",
+        "_began", "_close_at", "_controls", "_handler", "_inbound", "_is_handling", "_is_paused", "_peer_closed",
+        "_pinged", "_reader", "_request", "bad_messages", "close_code", "close_reason", "form", "heard", "id",
+        "identity", "rate",
     )  # fmt: skip
 
-    def __init__(self, link: Link, identity: Identity, form: str, settings: Settings, handler: Handler) -> None:
+    def __init__(
+        self,
+        link: Link,
+        identity: Identity,
+        form: str,
+        settings: Settings,
+        handler: Handler,
+        outflow: Outflow | None = None,
+        *,
+        is_compressed: bool = False,
+    ) -> None:
+        super().__init__(link, compressed(form) if is_compressed else form, settings, outflow)
         #: Names this connection in this process.
         self.id = str(next(_numbers))
         self.identity = identity
@@ -87,19 +88,13 @@ class Connection:
         self._pinged = 0.0
         self._began = 0.0
         self._close_at = 0.0
-        self._link = link
-        self._settings = settings
         self._handler = handler
-        self._state = State.OPEN
-        self._reader = frames.FrameReader(settings.max_message_bytes)
-        self._outbox: Outbox | None = None
+        self._reader = frames.FrameReader(settings.max_message_bytes, is_compressed=is_compressed)
         self._inbound: deque[str] | None = None
         self._is_handling = False
         self._is_paused = False
         self._peer_closed = False
         self._request: Request | None = None
-        self._waiters: list[threading.Event] | None = None
-        self._lock: AbstractContextManager[Any] = threading.RLock() if link.is_threaded else _no_lock
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} of user {self.user_id!r}, {self._state.value}>"
@@ -124,98 +119,13 @@ class Connection:
         """The id of the request that is being handled and not yet answered, if it has one."""
         return self._request.id if self._request is not None else None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether messages can still be sent."""
-        return self._state is State.OPEN
-
-    @property
-    def state(self) -> State:
-        """Where in its life the connection is."""
-        return self._state
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes that wait for the client."""
-        return self._outbox.size if self._outbox is not None else 0
-
     # --- out
-
-    def send(self, message: Message) -> None:
-        """Send the message, or let it wait for the client; never blocks. To a closed connection: nothing happens."""
-        if self._state is State.OPEN:
-            self._write(message.frame(self.form))
 
     def reply(self, payload: Any = None, *, payload_json: bytes | None = None, seq: str | None = None) -> None:
         """Answer the request that is being handled; a second answer to it is not sent."""
         request, self._request = self._request, None
         if request is not None:
             self.send(Message(request.channel, payload, payload_json=payload_json, seq=seq, id=request.id))
-
-    def _write(self, data: bytes) -> None:
-        with self._lock:
-            sent = 0
-            if self._outbox is None:
-                try:
-                    sent = self._link.write(data)
-                except OSError:
-                    self._lost()
-                    return
-                if sent == len(data):
-                    return
-                self._outbox = Outbox()
-            outbox = self._outbox
-            outbox.add(data, sent, time.monotonic())
-            self._link.call_when_writable()
-            if outbox.size > self._settings.outbox_bytes and self._state is State.OPEN:
-                self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
-
-    def may_write(self) -> None:
-        """Write what waits. Called by the link."""
-        while True:
-            with self._lock:
-                outbox = self._outbox
-                if outbox is None:
-                    break
-                chunk = outbox.chunk()
-            try:
-                sent = self._link.write(chunk)
-            except OSError:
-                self._lost()
-                return
-            with self._lock:
-                outbox.left(sent)
-                if outbox:
-                    if sent < len(chunk):
-                        self._link.call_when_writable()
-                        break
-                else:
-                    self._outbox = None
-        self._after_write()
-
-    def _after_write(self) -> None:
-        if self._waiters and self.waiting_bytes <= self._settings.outbox_bytes // 4:
-            self._wake_waiters()
-        if self._state is State.CLOSING and self._outbox is None:
-            self._close_frame_left()
-
-    def drain(self, timeout: float) -> bool:
-        """Wait until little waits for the client; return whether it came to that. May switch."""
-        with self._lock:
-            if self.waiting_bytes <= self._settings.outbox_bytes // 4:
-                return self.is_open
-            waiter = threading.Event()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(waiter)
-        waiter.wait(timeout)
-        return self.is_open and self.waiting_bytes <= self._settings.outbox_bytes // 4
-
-    def _wake_waiters(self) -> None:
-        with self._lock:
-            waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            waiter.set()
 
     # --- in
 
@@ -247,12 +157,13 @@ class Connection:
             self._began = 0.0
         elif not self._began or any(event.kind in (frames.TEXT, frames.BINARY) for event in events):
             self._began = self.heard
-        controls = []
+        controls = None
         for event in events:
             if event.kind == frames.TEXT:
                 if self._state is State.OPEN:
                     self._queue(event.data)  # type: ignore[arg-type]
             elif event.kind in (frames.PING, frames.PONG):
+                controls = controls or []
                 controls.append(event)
             elif event.kind == frames.CLOSE:
                 self._peer_closed = True
@@ -327,21 +238,29 @@ class Connection:
         self._finish()
 
     def _begin_close(self, code: int, reason: str, *, cut: bool = False) -> None:
+        if not cut:
+            self.flush()
         with self._lock:
             if self._state is not State.OPEN:
                 return
             self._state = State.CLOSING
+            self.descriptor = -1
             self.close_code, self.close_reason = code, reason
             self._close_at = time.monotonic() + _LINGER
-            if cut and self._outbox is not None:
-                self._outbox.cut()
-                if not self._outbox:
-                    self._outbox = None
+            if cut:
+                self._cut()
             if self._is_paused:
                 self._link.resume()
             self._write(frames.close_frame(code, reason))
         self._notify_closed()
         if self._outbox is None:
+            self._close_frame_left()
+
+    def _fell_behind(self) -> None:
+        self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
+
+    def _all_left(self) -> None:
+        if self._state is State.CLOSING:
             self._close_frame_left()
 
     def _close_frame_left(self) -> None:
@@ -362,6 +281,7 @@ class Connection:
                 return
             was_open = self._state is State.OPEN
             self._state = State.CLOSED
+            self.descriptor = -1
             self._outbox = None
         self._link.close()
         if was_open:
@@ -382,7 +302,7 @@ class Connection:
         with self._lock:
             behind = now - self._outbox.oldest if self._outbox is not None else 0.0
         if behind > self._settings.outbox_seconds:
-            self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
+            self._fell_behind()
         elif self._is_paused or (self._is_handling and self._link.is_threaded):
             return  # Its bytes lie unread: whatever we miss may be among them.
         elif self._began and now - self._began > self._settings.message_timeout:

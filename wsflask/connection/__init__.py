@@ -1,0 +1,7 @@
+"""One client: what it sends, what is sent to it, whether it lives, why it closed."""
+
+from .connection import Connection, Handler
+from .outflow import Outflow
+from .outgoing import State
+
+__all__ = ["Connection", "Handler", "Outflow", "State"]
