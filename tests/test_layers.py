@@ -27,6 +27,7 @@ ROWS = {
     "feed": 2,
     "access": 2,
     "identity": 2,
+    "contexts": 2,
     "connection": 3,
     "hub": 4,
     "service": 5,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import gevent
@@ -34,7 +34,7 @@ class Hooks(Protocol):
     def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any: ...
     def on_disconnect(self, ws: Connection, user: Any) -> None: ...
     def left(self, ws: Connection) -> bool: ...
-    def context(self) -> AbstractContextManager[Any]: ...
+    def run_hook(self, hook: Callable[..., Any], *args: Any) -> Any: ...
     def channels(self) -> list[str]: ...
 
 
@@ -48,8 +48,7 @@ class Dispatcher:
 
     def opened(self, connection: Connection) -> None:
         """Have every service greet the client."""
-        with self._hooks.context():
-            self._hooks.on_connect(connection, connection.user)
+        self._hooks.run_hook(self._hooks.on_connect, connection, connection.user)
 
     def welcome(self, connection: Connection) -> None:
         """Welcome the client; to be called before anything else can be sent to it."""
@@ -79,8 +78,7 @@ class Dispatcher:
             spawn("wsflask disconnect", self._disconnect, connection)
 
     def _disconnect(self, connection: Connection) -> None:
-        with self._hooks.context():
-            self._hooks.on_disconnect(connection, connection.user)
+        self._hooks.run_hook(self._hooks.on_disconnect, connection, connection.user)
 
     def text_arrived(self, connection: Connection, text: str) -> None:
         """Handle one message: every outcome but silence by choice is a reply or a stable code."""
@@ -94,10 +92,8 @@ class Dispatcher:
                     connection.pong()
                 return
             connection.begin(request)
-            with self._hooks.context():
-                reply = self._hooks.on_message(
-                    connection, connection.user, {"channel": request.channel, "payload": request.payload}
-                )
+            message = {"channel": request.channel, "payload": request.payload}
+            reply = self._hooks.run_hook(self._hooks.on_message, connection, connection.user, message)
             if reply is not None or connection.request_id is not None:
                 connection.reply(reply)
         except Refusal as refusal:

@@ -14,10 +14,12 @@ from typing import Any
 import msgspec
 from bson import Binary, DBRef, MaxKey, MinKey, Regex, Timestamp
 
-__all__ = ["dumps", "iso", "to_json_value"]
+__all__ = ["dumps", "iso", "quote", "to_json_value"]
 
 #: The largest integer that a JavaScript number holds exactly: Number.MAX_SAFE_INTEGER, 2**53 - 1.
 _SAFE = 2**53 - 1
+#: Types whose values JSON has too, all of them.
+_AS_IT_IS = frozenset((str, bool, type(None)))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -37,15 +39,18 @@ def to_json_value(value: Any) -> Any:
     the infinities null. A type that is not known becomes its `str()`.
     """
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind in _AS_IT_IS:
         return value
     if kind is int:
         return value if -_SAFE <= value <= _SAFE else str(value)
     if kind is float:
         return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key if type(key) is str else _key(key): to_json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if kind is dict or isinstance(value, Mapping):
+        return {
+            key if type(key) is str else _key(key): item if type(item) in _AS_IT_IS else to_json_value(item)
+            for key, item in value.items()
+        }
+    if kind is list or isinstance(value, list | tuple | set | frozenset):
         return [to_json_value(item) for item in value]
     return _special(value)
 
@@ -76,6 +81,11 @@ def _special(value: Any) -> Any:
     if isinstance(value, Regex | re.Pattern):
         return str(value.pattern)
     return None if isinstance(value, MinKey | MaxKey) else str(value)
+
+
+def quote(text: str) -> bytes:
+    """Return a JSON string in UTF-8."""
+    return _encode(text)
 
 
 def dumps(value: Any) -> bytes:

@@ -9,8 +9,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Flask
@@ -21,6 +21,7 @@ from .access.exposure import Exposures
 from .blueprint import make_blueprint
 from .config import Settings
 from .connection import Connection, State
+from .contexts import Contexts
 from .dispatch import Dispatcher
 from .documents import Publication
 from .errors import ConfigError, Refusal
@@ -81,6 +82,7 @@ class WebSocketServer:
         self._workers: list[Service] = []
         self._app: Flask | None = None
         self._sessions: Sessions | None = None
+        self._contexts: Contexts | None = None
         self._feed: Feed | None = None
         self._dispatcher = Dispatcher(self, self.settings)
         self._closing: set[Connection] = set()
@@ -118,6 +120,7 @@ class WebSocketServer:
         self.stop()
         app.extensions["wsflask"] = self
         self._app, self.settings = app, settings
+        self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
         self._sessions = Sessions(app, self._groups, memory_days=settings.session_memory_days)
         self._services = {service.channel: service for service in services}
@@ -256,14 +259,9 @@ class WebSocketServer:
         """
         Publication(channel="goodbye", payload="{}", users=[user_id]).save(write_concern={"w": "majority"})
 
-    @contextmanager
-    def context(self) -> Iterator[None]:
-        """Give hooks an application context of their own."""
-        if self._app is None:
-            yield
-            return
-        with self._app.app_context():
-            yield
+    def run_hook(self, hook: Callable[..., Any], *args: Any) -> Any:
+        """Call a hook in an application context of its own."""
+        return self._contexts.run(hook, *args) if self._contexts is not None else hook(*args)
 
     def channels(self) -> list[str]:
         """Return the channels that clients may speak on."""
@@ -286,20 +284,13 @@ class WebSocketServer:
             self._tasks = [
                 supervise("wsflask ticker", self._tick),
                 supervise("wsflask sessions", self._check_sessions),
-                *(supervise(f"wsflask {type(service).__name__}", self._runner(service)) for service in self._workers),
+                *(supervise(f"wsflask {type(service).__name__}", partial(self.run_hook, service.run)) for service in self._workers),
             ]
             worker = _gunicorn_worker()
             if worker is not None:
                 self._tasks.append(spawn("wsflask drain", self._watch_worker, worker))
             atexit.register(self.stop)
             self._started_in = os.getpid()
-
-    def _runner(self, service: Service) -> Callable[[], None]:
-        def run() -> None:
-            with self.context():
-                service.run()
-
-        return run
 
     def drain(self) -> None:
         """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout."""

@@ -29,6 +29,8 @@ _DATA = (CONTINUATION, TEXT, BINARY)
 _CONTROL = (CLOSE, PING, PONG)
 _UINT16 = struct.Struct("!H")
 _UINT64 = struct.Struct("!Q")
+_HEAD16 = struct.Struct("!BBH")
+_HEAD64 = struct.Struct("!BBQ")
 
 
 class Event(NamedTuple):
@@ -54,8 +56,8 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     if length < 126:
         return bytes((0x80 | opcode, length)) + payload
     if length < 65536:
-        return bytes((0x80 | opcode, 126)) + _UINT16.pack(length) + payload
-    return bytes((0x80 | opcode, 127)) + _UINT64.pack(length) + payload
+        return _HEAD16.pack(0x80 | opcode, 126, length) + payload
+    return _HEAD64.pack(0x80 | opcode, 127, length) + payload
 
 
 def close_frame(code: int, reason: str = "") -> bytes:

@@ -6,7 +6,7 @@ import functools
 import re
 from typing import Any, Final
 
-from ..encoding import dumps
+from ..encoding import dumps, quote
 from .codes import ERRORS
 from .deflate import deflate
 from .frames import COMPRESSED, TEXT, frame
@@ -30,9 +30,10 @@ def compressed(form: str) -> str:
     return form + _COMPRESSED
 
 
-def is_channel_name(name: object) -> bool:
+@functools.lru_cache(maxsize=1024)
+def is_channel_name(name: str) -> bool:
     """Return whether this can be a channel's name: `^[a-z][a-z0-9_.-]{0,63}$`."""
-    return isinstance(name, str) and _CHANNEL.match(name) is not None
+    return _CHANNEL.match(name) is not None
 
 
 class Message:
@@ -65,14 +66,13 @@ class Message:
 
     def text(self, form: str) -> bytes:
         """Return the envelope as UTF-8 JSON."""
-        parts = [_head(self.channel), self.payload_json]
+        text = _head(self.channel) + self.payload_json
         if form == V1:
             if self.id is not None:
-                parts += [b',"id":', dumps(self.id)]
+                text += b',"id":' + quote(self.id)
             if self.seq is not None:
-                parts += [b',"seq":', dumps(self.seq)]
-        parts.append(b"}")
-        return b"".join(parts)
+                text += b',"seq":' + quote(self.seq)
+        return text + b"}"
 
     def frame(self, form: str) -> bytes:
         """Return the whole frame; the same bytes object for every connection of a form."""
@@ -94,7 +94,7 @@ class Message:
 
 @functools.lru_cache(maxsize=1024)
 def _head(channel: str) -> bytes:
-    return b'{"channel":' + dumps(channel) + b',"payload":'
+    return b'{"channel":' + quote(channel) + b',"payload":'
 
 
 def error_message(code: str, id: str | None = None) -> Message:  # noqa: A002

@@ -50,15 +50,18 @@ def parse(text: str, limits: Limits) -> Request:
     if not isinstance(value, dict):
         raise Refusal("bad_envelope")
     identity = value.get("id")
-    if identity is not None and not (isinstance(identity, str) and 0 < len(identity.encode()) <= _ID_BYTES):
+    if identity is not None and not _is_id(identity):
         raise Refusal("bad_envelope")
     channel = value.get("channel")
-    is_named = isinstance(channel, str) and is_channel_name(channel)
-    if not is_named or "payload" not in value or not value.keys() <= _FIELDS:
-        refusal = Refusal("bad_envelope")
-        refusal.request_id = identity
-        raise refusal
-    return Request(str(channel), value["payload"], identity)
+    if isinstance(channel, str) and is_channel_name(channel) and "payload" in value and value.keys() <= _FIELDS:
+        return Request(channel, value["payload"], identity)
+    refusal = Refusal("bad_envelope")
+    refusal.request_id = identity
+    raise refusal
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _ID_BYTES and len(value.encode()) <= _ID_BYTES
 
 
 #: Stands for JSON that the quick way does not take; it may well be right.
@@ -91,13 +94,14 @@ def _colons(value: Any) -> int:
         OverflowError: it has an integer beyond 64 bits.
     """
     kind = type(value)
-    if kind is str:
-        return int(value.count(":"))
     if kind is dict:
         found = len(value)
         for key, item in value.items():
-            found += key.count(":") + _colons(item)
+            found += key.count(":")
+            found += item.count(":") if type(item) is str else _colons(item)
         return found
+    if kind is str:
+        return int(value.count(":"))
     if kind is list:
         return sum(map(_colons, value))
     if kind is int and not -_INT64 <= value < _INT64:
