@@ -19,7 +19,7 @@ class _SharedContext(AppContext):
     """An application context that many calls share, in which each has a `g` of its own."""
 
     @property
-    def g(self) -> Any:  # type: ignore[override] # AppContext has an attribute
+    def g(self) -> Any:
         found = _globals.get(None)
         if found is None:
             found = self.app.app_ctx_globals_class()

@@ -174,7 +174,7 @@ class WebSocketServer:
         A connection without an identity is closed with 4501 and reaches none.
         """
         nobody = Identity(None, "", frozenset(), "")
-        outflow = None if ws.is_threaded else self.hub.outflow
+        outflow = self.hub.outflow if ws.descriptor >= 0 else None
         connection = Connection(
             ws,
             identity or nobody,
@@ -284,7 +284,10 @@ class WebSocketServer:
             self._tasks = [
                 supervise("wsflask ticker", self._tick),
                 supervise("wsflask sessions", self._check_sessions),
-                *(supervise(f"wsflask {type(service).__name__}", partial(self.run_hook, service.run)) for service in self._workers),
+                *(
+                    supervise(f"wsflask {type(service).__name__}", partial(self.run_hook, service.run))
+                    for service in self._workers
+                ),
             ]
             worker = _gunicorn_worker()
             if worker is not None:

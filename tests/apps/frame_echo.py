@@ -9,13 +9,15 @@ import time
 from flask import Blueprint, Flask
 
 from wsflask.config import Settings
-from wsflask.connection import Connection, State
+from wsflask.connection import Connection, Outflow, State
 from wsflask.identity import Identity
-from wsflask.protocol.frames import BINARY, TEXT, Event, FrameReader, frame
+from wsflask.protocol.deflate import deflate
+from wsflask.protocol.frames import BINARY, COMPRESSED, TEXT, Event, FrameReader, frame
 from wsflask.protocol.messages import PLAIN, Message
 from wsflask.tasks import spawn
+from wsflask.transport.crew import Crew
 from wsflask.transport.link import Link
-from wsflask.transport.route import add_route, prepare
+from wsflask.transport.route import Options, add_route, prepare
 
 #: "parked" or "threaded", as in WSFLASK_TRANSPORT; the application is made when it is set.
 TRANSPORT = "FRAME_ECHO_TRANSPORT"
@@ -43,20 +45,24 @@ class _Echoed(Message):
         self._data = data
 
     def frame(self, form: str) -> bytes:
-        return frame(self._data, BINARY) if isinstance(self._data, bytes) else frame(self._data.encode())
+        opcode, data = (BINARY, self._data) if isinstance(self._data, bytes) else (TEXT, self._data.encode())
+        return frame(data, opcode) if form == PLAIN else frame(deflate(data), opcode | COMPRESSED)
 
 
 class _Echo:
     """The handler of all connections; it keeps those that have not ended, to look after their time-outs."""
 
     def __init__(self) -> None:
+        self._outflow = Outflow()
         self._connections: set[Connection] = set()
         self._lock = threading.Lock()
         self._ticks = False
 
-    def accept(self, link: Link) -> Connection:
-        connection = Connection(link, Identity(None, "", frozenset(), ""), PLAIN, SETTINGS, self)
-        connection._reader = _Reader(SETTINGS.max_message_bytes)
+    def accept(self, link: Link, *, is_compressed: bool) -> Connection:
+        outflow = None if link.is_threaded else self._outflow
+        nobody = Identity(None, "", frozenset(), "")
+        connection = Connection(link, nobody, PLAIN, SETTINGS, self, outflow, is_compressed=is_compressed)
+        connection._reader = _Reader(SETTINGS.max_message_bytes, is_compressed=is_compressed)
         link.owner = connection
         with self._lock:
             self._connections.add(connection)
@@ -90,7 +96,7 @@ def create_app(transport: str) -> Flask:
     app = Flask(__name__)
     echo = _Echo()
     blueprint = Blueprint("frame_echo", __name__)
-    add_route(blueprint, PATH, "websocket", lambda: echo.accept, lambda: transport)
+    add_route(blueprint, PATH, "websocket", lambda: echo.accept, lambda: Options(transport, compression=True), Crew())
     prepare(app)
     app.register_blueprint(blueprint)
     return app

@@ -1,4 +1,4 @@
-"""permessage-deflate (RFC 7692) without a context for each client: one compression serves all, an idle client costs nothing."""
+"""permessage-deflate (RFC 7692) without a context for each client: one compression serves all of them."""
 
 from __future__ import annotations
 

@@ -30,10 +30,9 @@ def compressed(form: str) -> str:
     return form + _COMPRESSED
 
 
-@functools.lru_cache(maxsize=1024)
-def is_channel_name(name: str) -> bool:
+def is_channel_name(name: object) -> bool:
     """Return whether this can be a channel's name: `^[a-z][a-z0-9_.-]{0,63}$`."""
-    return _CHANNEL.match(name) is not None
+    return isinstance(name, str) and _CHANNEL.match(name) is not None
 
 
 class Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
@@ -53,11 +54,15 @@ def parse(text: str, limits: Limits) -> Request:
     if identity is not None and not _is_id(identity):
         raise Refusal("bad_envelope")
     channel = value.get("channel")
-    if isinstance(channel, str) and is_channel_name(channel) and "payload" in value and value.keys() <= _FIELDS:
+    if isinstance(channel, str) and _is_named(channel) and "payload" in value and value.keys() <= _FIELDS:
         return Request(channel, value["payload"], identity)
     refusal = Refusal("bad_envelope")
     refusal.request_id = identity
     raise refusal
+
+
+#: There are few names, and the same again and again.
+_is_named = functools.lru_cache(maxsize=1024)(is_channel_name)
 
 
 def _is_id(value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flask import Blueprint, Flask, Response, g, request, session
+from flask import Blueprint, Flask, Response, after_this_request, g, request, session
 from flask_sock import Sock
 
 from ..protocol.codes import SUBPROTOCOL
@@ -17,7 +17,7 @@ from .crew import Crew
 from .handshake import form_of
 from .link import Link, Owner
 from .threaded import ThreadedLink
-from .upgrade import set_nodelay, socket_to_park, take_over
+from .upgrade import PywsgiResponse, set_nodelay, socket_to_park, take_over
 
 __all__ = ["Opening", "Options", "add_route", "is_endpoint", "prepare"]
 
@@ -105,6 +105,8 @@ def add_route(
         sock = ws.sock
         ws.connected = False  # flask-sock's own close does nothing from here on.
         ws.ws = None
+        if ws.mode == "gevent":
+            after_this_request(lambda _: PywsgiResponse())
         set_nodelay(sock)
         link = ThreadedLink(sock)
         link.owner = open_connection()(link, is_compressed=False)

@@ -29,7 +29,7 @@ def send_each_in_python(descriptors: Sequence[int], chunks: Sequence[bytes]) -> 
 
 
 try:
-    from ._sends import send_each
+    from ._sends import send_each  # type: ignore[import-not-found, unused-ignore] # compiled, or missing
 except ImportError:  # There was no compiler.
     send_each = send_each_in_python
 

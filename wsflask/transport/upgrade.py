@@ -18,7 +18,7 @@ from .crew import Crew
 from .link import Link, Owner
 from .parked import ParkedLink
 
-__all__ = ["accept_key", "set_nodelay", "socket_to_park", "take_over"]
+__all__ = ["PywsgiResponse", "accept_key", "set_nodelay", "socket_to_park", "take_over"]
 
 #: RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -34,8 +34,9 @@ def socket_to_park(environ: Mapping[str, Any]) -> Any:
     if not is_patched():
         return None
     sock = environ.get("gunicorn.socket")
-    if sock is None and "werkzeug.socket" not in environ:
-        sock = getattr(getattr(getattr(environ.get("wsgi.input"), "rfile", None), "raw", None), "_sock", None)
+    if sock is None and environ.get("SERVER_SOFTWARE", "").startswith("gevent"):
+        body = environ["wsgi.input"]
+        sock = getattr(getattr(getattr(body, "rfile", body), "raw", None), "_sock", None)
     return None if isinstance(sock, ssl.SSLSocket) else sock
 
 
@@ -69,7 +70,7 @@ def take_over(
         raise
     # Until this greenlet has ended, the server may still touch the descriptor.
     gevent.getcurrent().rawlink(lambda _: link.park())  # type: ignore[attr-defined] # a Greenlet here
-    return _GunicornResponse() if "gunicorn.socket" in environ else _PywsgiResponse()
+    return _GunicornResponse() if "gunicorn.socket" in environ else PywsgiResponse()
 
 
 def _answer(key: str, subprotocol: str | None, extensions: str | None) -> bytes:
@@ -108,7 +109,7 @@ class _GunicornResponse(Response):
         raise StopIteration  # Its word for "the socket is taken".
 
 
-class _PywsgiResponse(Response):
+class PywsgiResponse(Response):
     """Keep pywsgi from reading another request out of the socket that is ours now.
 
     After a response it reads on (and, at the end, throws away what has arrived), which would swallow the client's
@@ -118,6 +119,7 @@ class _PywsgiResponse(Response):
     def __call__(self, environ: Any, start_response: Any) -> Any:
         handler = start_response.__self__
         handler.close_connection = True
-        handler.socket = None
+        sock, handler.socket = handler.socket, None
         handler.rfile.close()  # It would keep the descriptor open until the garbage is collected.
+        sock.close()
         return []
