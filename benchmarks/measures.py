@@ -36,7 +36,7 @@ def fan_out(rig: Rig, *, seconds: float, burst: int = 1) -> Figures:
 
 def echo(rig: Rig, *, seconds: float) -> Figures:
     """Let clients ask and be answered, one request in flight each."""
-    return rig.load.echo(seconds, _ECHO_CLIENTS, _ECHO_SIZE)
+    return rig.load.echo(seconds, min(_ECHO_CLIENTS, rig.load.memory()["connections"]), _ECHO_SIZE)
 
 
 def connects(rig: Rig, *, clients: int) -> Figures:
