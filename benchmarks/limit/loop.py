@@ -1,4 +1,4 @@
-"""The limit of Python: limit/loop.c again, with nothing between epoll and send() but the interpreter.
+"""The limit of Python: limit/loop.c again, with only the interpreter between epoll and send().
 
 Usage: `loop.py --port P [--join]`; prints `ready` when it listens. It speaks only the benchmark's own messages.
 """
@@ -6,22 +6,26 @@ Usage: `loop.py --port P [--join]`; prints `ready` when it listens. It speaks on
 import _socket
 import argparse
 import base64
+import contextlib
 import hashlib
 import json
 import select
 import socket
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+READ_SIZE = 65536
 UNSENT_LIMIT = 1024 * 1024  # of a client that does not read; then it is closed
+
+encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Client:
-    """A socket, what was read of a request that is not complete, and what the kernel had no room for."""
+    """A socket, a request that was cut, and what the kernel had no room for."""
 
-    __slots__ = ("input", "open", "send", "sock", "unsent")
+    __slots__ = ("input", "open", "recv", "send", "sock", "unsent")
 
     def __init__(self, sock):
-        self.sock, self.send = sock, sock.send
+        self.sock, self.recv, self.send = sock, sock.recv, sock.send
         self.input, self.unsent, self.open = b"", b"", False
 
 
@@ -35,27 +39,23 @@ def frame_of(opcode, payload):
 
 
 def text_of(payload):
-    return frame_of(1, json.dumps({"channel": "bench", "payload": payload}, separators=(",", ":")).encode())
-
-
-def unmask(payload, key):
-    size = len(payload)
-    wide = (key * (size // 4 + 1))[:size]
-    return (int.from_bytes(payload, "big") ^ int.from_bytes(wide, "big")).to_bytes(size, "big")
+    return frame_of(1, encode({"channel": "bench", "payload": payload}).encode())
 
 
 def next_frame(data):
-    """Return the opcode and payload of the first frame and what comes after it; None while it is not complete."""
+    """Return opcode and payload of the first frame and what follows it; None while it is not complete."""
     if len(data) < 6:
         return None
     size, at = data[1] & 0x7F, 2
     if size > 125:
         at = 4 if size == 126 else 10
         size = int.from_bytes(data[2:at], "big")
-    end = at + 4 + size
+    begin, end = at + 4, at + 4 + size
     if len(data) < end:
         return None
-    return data[0] & 0x0F, unmask(data[at + 4 : end], data[at : at + 4]), data[end:]
+    key = (data[at:begin] * (size // 4 + 1))[:size]
+    plain = int.from_bytes(data[begin:end], "big") ^ int.from_bytes(key, "big")
+    return data[0] & 0x0F, plain.to_bytes(size, "big"), data[end:]
 
 
 class Loop:
@@ -68,19 +68,19 @@ class Loop:
         self.poller.register(self.listener.fileno(), select.EPOLLIN)
 
     def run(self):
-        accepting, clients, poll = self.listener.fileno(), self.clients, self.poller.poll
+        listener, clients, poll = self.listener.fileno(), self.clients, self.poller.poll
         while True:
             for fd, events in poll():
-                if fd == accepting:
+                if fd == listener:
                     self.accept()
-                elif client := clients.get(fd):  # else closed by an event before this one
+                elif client := clients.get(fd):  # else an event before this one closed it
                     if events & select.EPOLLOUT:
-                        self.send_unsent(client)
+                        self.send(client, b"")
                     if events & ~select.EPOLLOUT:
                         self.read(client)
 
     def accept(self):
-        try:
+        with contextlib.suppress(BlockingIOError):
             while True:
                 fd, _ = self.listener._accept()
                 sock = _socket.socket(fileno=fd)
@@ -88,16 +88,15 @@ class Loop:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.clients[fd] = Client(sock)
                 self.poller.register(fd, select.EPOLLIN)
-        except BlockingIOError:
-            pass
 
     def close(self, client):
         self.clients.pop(client.sock.fileno(), None)
         client.sock.close()
+        client.open = False
 
     def read(self, client):
         try:
-            data = client.sock.recv(256 * 1024)
+            data = client.recv(READ_SIZE)
         except BlockingIOError:
             return
         except OSError:
@@ -119,70 +118,54 @@ class Loop:
         key = head.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
         accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
         answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        self.send(client, answer + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
         client.input, client.open = rest, True
+        self.send(client, answer + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
 
     def answer(self, client, opcode, payload):
         if opcode == 1:
             request = json.loads(payload)["payload"]
-            if "broadcast" in request:
-                self.broadcast(**request["broadcast"])
-            else:
+            if "echo" in request:
                 self.send(client, text_of({"echo": request["echo"]}))
+            else:
+                self.broadcast(**request["broadcast"])
         elif opcode == 9:
             self.send(client, frame_of(10, payload))
         elif opcode == 8:
             self.send(client, frame_of(8, payload))
-            client.open = False
             self.close(client)
 
     def broadcast(self, burst, size):
-        if self.join:
-            self.send_all(b"".join(text_of({"n": n, "pad": "x" * size}) for n in range(burst)))
-            return
-        for n in range(burst):
-            self.send_all(text_of({"n": n, "pad": "x" * size}))
-
-    def send_all(self, data):
-        size = len(data)
-        for client in [client for client in self.clients.values() if client.open]:
-            if client.unsent:
-                self.keep(client, data)
-                continue
-            try:
-                sent = client.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                continue  # the end of the socket will be read
-            if sent != size:
-                self.keep(client, data[sent:])
+        frames = (text_of({"n": n, "pad": "x" * size}) for n in range(burst))
+        for data in [b"".join(frames)] if self.join else frames:
+            full, slow = len(data), []
+            for client in self.clients.values():
+                if client.unsent or not client.open:
+                    slow.append((client, data))
+                    continue
+                try:
+                    sent = client.send(data)
+                except OSError:
+                    sent = 0
+                if sent != full:
+                    slow.append((client, data[sent:]))
+            for client, rest in slow:
+                if client.open:
+                    self.send(client, rest)
 
     def send(self, client, data):
+        """Send what waits and then `data`; what a client does not take waits, up to a limit."""
+        data = client.unsent + data
         try:
-            sent = 0 if client.unsent else client.send(data)
+            sent = client.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
-            return
-        if sent != len(data):
-            self.keep(client, data[sent:])
-
-    def keep(self, client, data):
-        """Let wait what a client does not take: a server that drops or tears frames would be no server."""
-        client.unsent += data
+            return  # its end will be read
+        waited, client.unsent = client.unsent, data[sent:]
         if len(client.unsent) > UNSENT_LIMIT:
             self.close(client)
-        else:
-            self.poller.modify(client.sock.fileno(), select.EPOLLIN | select.EPOLLOUT)
-
-    def send_unsent(self, client):
-        try:
-            client.unsent = client.unsent[client.send(client.unsent) :]
-        except OSError:
-            return
-        if not client.unsent:
-            self.poller.modify(client.sock.fileno(), select.EPOLLIN)
+        elif bool(waited) != bool(client.unsent):
+            self.poller.modify(client.sock.fileno(), select.EPOLLIN | (select.EPOLLOUT if client.unsent else 0))
 
 
 if __name__ == "__main__":

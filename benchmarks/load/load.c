@@ -151,6 +151,17 @@ static void answer_connect(const struct meter *meter, size_t wanted)
     json_end();
 }
 
+/* A server may answer 101 and close with a code: that is no connection either. */
+static size_t first_new;
+
+static void connect_gone(struct peer *peer, const char *reason)
+{
+    if (peer < &swarm.peers[first_new])
+        return;
+    counts_note(&swarm.refused, reason);
+    swarm.opened--;
+}
+
 static void command_connect(size_t wanted, size_t concurrency)
 {
     struct meter meter = meter_start();
@@ -158,6 +169,8 @@ static void command_connect(size_t wanted, size_t concurrency)
     size_t begun = 0;
     swarm.opened = swarm.deflating = 0;
     swarm.refused = (struct counts){0};
+    swarm.on_gone = connect_gone;
+    first_new = swarm.count;
     peers_reserve(wanted);
     while ((begun < wanted || swarm.pending) && clock_now() < deadline) {
         while (begun < wanted && swarm.pending < concurrency) {
@@ -170,7 +183,9 @@ static void command_connect(size_t wanted, size_t concurrency)
     peers_give_up();
     for (; begun < wanted; begun++)
         counts_note(&swarm.refused, "timeout");
-    if (settle(deadline))
+    bool settled = settle(deadline);
+    swarm.on_gone = NULL;
+    if (settled)
         answer_connect(&meter, wanted);
     else
         fail("%zu are connected, but they do not become silent", swarm.opened);
@@ -196,8 +211,9 @@ static void round_frames(struct peer *peer, unsigned counted, int64_t now)
         run.missing--;
 }
 
-static void round_gone(struct peer *peer)
+static void round_gone(struct peer *peer, const char *reason)
 {
+    (void)reason;
     if (!peer->stalled && peer->frames < run.target)
         run.missing--;
 }
@@ -331,8 +347,9 @@ static void echo_frames(struct peer *peer, unsigned counted, int64_t now)
     }
 }
 
-static void echo_gone(struct peer *peer)
+static void echo_gone(struct peer *peer, const char *reason)
 {
+    (void)reason;
     echo.in_flight -= peer->asked != 0;
 }
 

@@ -97,7 +97,7 @@ static void end(struct peer *peer, const char *reason)
     }
     swarm.open--;
     if (swarm.on_gone)
-        swarm.on_gone(peer);
+        swarm.on_gone(peer, reason);
 }
 
 static void opened(struct peer *peer)

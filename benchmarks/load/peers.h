@@ -48,7 +48,7 @@ struct swarm {
     const char *marker;         /* what the first 64 bytes of a frame contain that counts */
     /* The command's part; both may be NULL. */
     void (*on_frames)(struct peer *peer, unsigned counted, int64_t now);
-    void (*on_gone)(struct peer *peer);
+    void (*on_gone)(struct peer *peer, const char *reason);
 };
 
 extern struct swarm swarm;
