@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.raw import client_close, client_frame, server_frames
+from tests.reference.agreement import check_frames, check_round_trip, held_by
 from wsflask.protocol import frames
 from wsflask.protocol.frames import BINARY, CLOSE, FAIL, PING, PONG, TEXT, Event, FrameReader
 
@@ -285,26 +286,31 @@ def test_any_bytes_give_events_and_never_an_exception(chunks: list[bytes]) -> No
     parts=st.lists(
         st.builds(
             client_frame,
-            st.binary(max_size=60),
-            st.sampled_from([TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG]),
+            st.binary(max_size=140) | st.text(max_size=40).map(str.encode),
+            st.sampled_from([TEXT, BINARY, CONTINUATION, CONTINUATION, CLOSE, PING, PONG]),
             final=st.booleans(),
-        ),
-        max_size=12,
+            mask=st.none() | st.binary(min_size=4, max_size=4),
+            rsv=st.sampled_from([0, 0, 0, 0, 0x40]),
+        )
+        | st.builds(client_close, st.integers(900, 5100), st.text(max_size=5).map(str.encode))
+        | st.binary(max_size=20),
+        max_size=8,
     ),
-    step=st.integers(1, 50),
+    limit=st.sampled_from([1, 125, 126, 300]),
+    cuts=st.lists(st.integers(0, 2000), max_size=6),
 )
-def test_any_sequence_of_frames_is_read_the_same_in_pieces(parts: list[bytes], step: int) -> None:
-    data = b"".join(parts)
-    reader = FrameReader(100)
-
-    events = [event for at in range(0, len(data), step) for event in reader.feed(data[at : at + step])]
-
-    assert events == read(data, limit=100)
+def test_after_every_piece_the_reader_tells_what_the_rfc_says(parts: list[bytes], limit: int, cuts: list[int]) -> None:
+    check_frames(b"".join(parts), limit, cuts)
 
 
-def held_by(reader: FrameReader) -> int:
-    """Return the bytes of messages and frames that the reader holds."""
-    return len(reader._buffer or b"") + len(reader._fragments or b"")
+@given(
+    payload=st.binary(max_size=300),
+    opcode=st.sampled_from([TEXT, BINARY]),
+    mask=st.binary(min_size=4, max_size=4),
+    code=st.integers(3000, 4999),
+)
+def test_what_the_server_frames_it_could_read(payload: bytes, opcode: int, mask: bytes, code: int) -> None:
+    check_round_trip(payload, opcode, mask, code)
 
 
 def test_an_idle_reader_holds_nothing() -> None:
