@@ -75,7 +75,8 @@ _ALL = (
         ),
         packages=("channels", "daphne", "Django", "Twisted", "autobahn"),
         deflate_on=None,
-        notes="Copies every message for every client on its in-memory layer, and daphne never compresses.",
+        notes="The in-memory layer copies a message for each client and walks all of them for each copy, "
+        "so that the cost of a broadcast grows with their square; daphne never compresses.",
     ),
     Peer(
         name="starlette_uvicorn",
@@ -123,7 +124,7 @@ _ALL = (
         path="/socket.io/?EIO=4&transport=websocket",
         packages=("socket.io", "engine.io", "node"),
         deflate_on=("--deflate",),
-        notes="Speaks Socket.IO.",
+        notes="Speaks Socket.IO, with its own pings and acknowledgements, and frames a broadcast once for all.",
     ),
 )
 
