@@ -1,4 +1,4 @@
-/* WebSocket frames, cut anywhere: a reader that keeps the least it can of each message, and a writer of masked frames. */
+/* WebSocket frames, cut anywhere: a reader that keeps the least it can of each message; a writer of masked frames. */
 #ifndef FRAMES_H
 #define FRAMES_H
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define SETTLED (300 * MILLISECOND) /* silence that ends the greetings after a handshake */
+#define SETTLING (5 * SECOND)     /* the longest to wait for it */
 #define PIDS 64
 #define TEXT_LIMIT (1024 * 1024)
 
@@ -34,8 +35,8 @@ static const char HELP[] =
     "Commands, one a line on stdin; each is answered by one line of JSON on stdout:\n"
     "\n"
     "  connect N [CONCURRENCY]       open N more sockets, 64 at a time, and wait until they are silent for 0.3 s\n"
-    "  rounds COUNT BURST SIZE       ask for a broadcast of BURST messages, wait until all have got them, COUNT times;\n"
-    "                                COUNT may be a time: 5s\n"
+    "  rounds COUNT BURST SIZE       ask for a broadcast of BURST messages and wait until all have got them,\n"
+    "                                COUNT times, or for a time: 5s\n"
     "  echo SECONDS CLIENTS SIZE     each of CLIENTS keeps one request in flight\n"
     "  stall K, unstall              the last K sockets are not read, nor waited for; read them again\n"
     "  wait SECONDS                  answer pings, nothing else\n"
@@ -73,9 +74,11 @@ __attribute__((format(printf, 1, 2))) static void fail(const char *format, ...)
 
 /* ---- measuring: wall time, the server's CPU time, our own ---- */
 
+/* A point in time, or what has passed since one. */
 struct meter {
-    int64_t started;
-    double own, server;
+    int64_t wall;
+    double own_cpu;
+    struct server_time own, server;
 };
 
 static double own_cpu(void)
@@ -86,20 +89,32 @@ static double own_cpu(void)
 }
 
 /* The kernel books a thread's time when it sleeps, or at a tick: let the server fall asleep first. */
-static double server_seconds(void)
+static struct server_time server_now(void)
 {
     struct timespec nap = {.tv_nsec = 2 * MILLISECOND};
     if (pid_count)
         nanosleep(&nap, NULL);
-    return server_cpu(pids, pid_count) / 1e9;
+    return server_time(pids, pid_count);
 }
 
 static struct meter meter_start(void)
 {
-    struct meter meter = {.server = server_seconds()};
-    meter.own = own_cpu();
-    meter.started = clock_now();
+    int self = getpid();
+    struct meter meter = {.server = server_now(), .own = server_time(&self, 1)};
+    meter.own_cpu = own_cpu();
+    meter.wall = clock_now();
     return meter;
+}
+
+/* What has passed since meter_start. */
+static struct meter meter_stop(const struct meter *start)
+{
+    int self = getpid();
+    struct meter now = {.wall = clock_now() - start->wall, .own_cpu = own_cpu() - start->own_cpu};
+    struct server_time own = server_time(&self, 1), server = server_now();
+    now.own = (struct server_time){own.ran - start->own.ran, own.waited - start->own.waited};
+    now.server = (struct server_time){server.ran - start->server.ran, server.waited - start->server.waited};
+    return now;
 }
 
 static void answer_rate(const char *name, double count, double per)
@@ -110,12 +125,24 @@ static void answer_rate(const char *name, double count, double per)
         json_null(name); /* not measured, rather than infinite */
 }
 
-static void answer_cpu(double seconds)
+static void answer_cpu(const struct meter *passed)
 {
     if (pid_count)
-        json_number("cpu_seconds", seconds, 6);
+        json_number("cpu_seconds", passed->server.ran, 6);
     else
         json_null("cpu_seconds");
+}
+
+/* Shares of the wall time. Who waited was ready to run while others had the CPU: the machine was not quiet. */
+static void answer_load(const struct meter *passed)
+{
+    double seconds = (double)passed->wall / 1e9;
+    json_number("load_busy", passed->own_cpu / seconds, 3);
+    json_number("load_waited", passed->own.waited / seconds, 3);
+    if (pid_count)
+        json_number("server_waited", passed->server.waited / seconds, 3);
+    else
+        json_null("server_waited");
 }
 
 /* ---- connect ---- */
@@ -135,8 +162,8 @@ static bool settle(int64_t deadline)
 
 static void answer_connect(const struct meter *meter, size_t wanted)
 {
-    double seconds = swarm.opened ? (double)(swarm.last_open - meter->started) / 1e9 : 0;
-    double cpu = server_seconds() - meter->server;
+    double seconds = swarm.opened ? (double)(swarm.last_open - meter->wall) / 1e9 : 0;
+    struct meter passed = meter_stop(meter);
     json_begin();
     if (wanted && !swarm.opened)
         json_text("error", "no connection succeeded");
@@ -144,7 +171,7 @@ static void answer_connect(const struct meter *meter, size_t wanted)
     json_count("failed", swarm.refused.total);
     json_number("seconds", seconds, 6);
     answer_rate("per_second", (double)swarm.opened, seconds);
-    answer_cpu(cpu);
+    answer_cpu(&passed);
     json_counts("status", &swarm.refused);
     json_count("deflate", swarm.deflating);
     answer_closed();
@@ -165,7 +192,7 @@ static void connect_gone(struct peer *peer, const char *reason)
 static void command_connect(size_t wanted, size_t concurrency)
 {
     struct meter meter = meter_start();
-    int64_t deadline = meter.started + timeout;
+    int64_t deadline = meter.wall + timeout;
     size_t begun = 0;
     swarm.opened = swarm.deflating = 0;
     swarm.refused = (struct counts){0};
@@ -183,7 +210,7 @@ static void command_connect(size_t wanted, size_t concurrency)
     peers_give_up();
     for (; begun < wanted; begun++)
         counts_note(&swarm.refused, "timeout");
-    bool settled = settle(deadline);
+    bool settled = settle(deadline + SETTLING);
     swarm.on_gone = NULL;
     if (settled)
         answer_connect(&meter, wanted);
@@ -197,7 +224,7 @@ static struct {
     struct histogram latency, last;
     uint64_t frames, target; /* target: what each socket has to have got at the end of the round */
     size_t missing;          /* sockets that have not */
-    int64_t asked, got;
+    int64_t asked, got;      /* when the round's request was sent, and the last frame came */
 } run;
 
 static void round_frames(struct peer *peer, unsigned counted, int64_t now)
@@ -218,21 +245,40 @@ static void round_gone(struct peer *peer, const char *reason)
         run.missing--;
 }
 
-/* Begin a command that counts; returns how many sockets take part, and the first of them. */
-static size_t run_start(struct peer **first)
+static bool unsettled; /* a command failed: its frames may still come, and must not count for the next */
+
+/* Begin a command that counts; returns how many sockets take part. */
+static size_t run_start(void)
 {
     size_t active = 0;
+    if (unsettled) {
+        swarm.last_heard = clock_now();
+        unsettled = !settle(swarm.last_heard + SETTLING);
+    }
     memset(&run, 0, sizeof run);
-    *first = NULL;
     swarm.remark[0] = '\0';
     for (size_t i = 0; i < swarm.count; i++) {
-        struct peer *peer = &swarm.peers[i];
-        peer->frames = 0;
-        peer->asked = 0;
-        if (peer_counts(peer) && active++ == 0)
-            *first = peer;
+        swarm.peers[i].frames = 0;
+        swarm.peers[i].asked = 0;
+        active += peer_counts(&swarm.peers[i]);
     }
     return active;
+}
+
+static void run_stop(void)
+{
+    swarm.on_frames = NULL;
+    swarm.on_gone = NULL;
+    swarm.marker = "\"bench\"";
+}
+
+/* The first socket that takes part; NULL if there is none. */
+static struct peer *first_peer(void)
+{
+    for (size_t i = 0; i < swarm.count; i++)
+        if (peer_counts(&swarm.peers[i]))
+            return &swarm.peers[i];
+    return NULL;
 }
 
 static size_t count_missing(void)
@@ -244,22 +290,18 @@ static size_t count_missing(void)
 }
 
 /* One request and all that it brings; NULL, or what went wrong. */
-static const char *one_round(struct peer *asking, uint64_t burst, size_t size, int64_t deadline)
+static const char *one_round(const char *request, uint64_t burst, int64_t deadline)
 {
-    char request[160];
-    const char *format = settings.socketio
-                             ? "42[\"broadcast\",{\"burst\":%llu,\"size\":%zu}]"
-                             : "{\"channel\":\"bench\",\"payload\":{\"broadcast\":{\"burst\":%llu,\"size\":%zu}}}";
-    int length = snprintf(request, sizeof request, format, (unsigned long long)burst, size);
-    if (!peer_counts(asking))
-        return "the socket that asks was closed";
+    struct peer *asking = first_peer();
+    if (!asking)
+        return "no socket is open";
     run.target += burst;
     run.missing = count_missing();
     run.asked = run.got = clock_now();
-    peer_send_text(asking, request, (size_t)length);
+    peer_send_text(asking, request, strlen(request));
     while (run.missing) {
         if (asking->state == GONE && asking->frames < run.target)
-            return "the socket that asks was closed";
+            return "the socket that asked was closed";
         if (clock_now() >= deadline)
             return "timeout";
         peers_pump(deadline);
@@ -269,52 +311,53 @@ static const char *one_round(struct peer *asking, uint64_t burst, size_t size, i
     return NULL;
 }
 
-static void answer_rounds(const struct meter *meter, uint64_t bytes, size_t rounds)
+static void answer_rounds(const struct meter *meter, uint64_t bytes, size_t rounds, size_t clients)
 {
-    int64_t ended = clock_now();
-    double own = own_cpu() - meter->own, seconds = (double)(ended - meter->started) / 1e9;
-    double cpu = server_seconds() - meter->server;
+    struct meter passed = meter_stop(meter);
+    double seconds = (double)passed.wall / 1e9;
     json_begin();
     json_count("frames", run.frames);
     json_count("bytes", bytes);
     json_count("rounds", rounds);
+    json_count("clients", clients);
     json_number("seconds", seconds, 6);
-    answer_cpu(cpu);
-    answer_rate("frames_per_cpu_second", (double)run.frames, pid_count ? cpu : 0);
+    answer_cpu(&passed);
+    answer_rate("frames_per_cpu_second", (double)run.frames, passed.server.ran);
     answer_rate("frames_per_second", (double)run.frames, seconds);
     json_number("p50_ms", histogram_ms(&run.latency, 0.50), 4);
     json_number("p99_ms", histogram_ms(&run.latency, 0.99), 4);
     json_number("last_p50_ms", histogram_ms(&run.last, 0.50), 4);
     json_number("last_p99_ms", histogram_ms(&run.last, 0.99), 4);
-    json_number("load_busy", own / seconds, 3);
+    answer_load(&passed);
     answer_closed();
     json_end();
 }
 
+/* `lasting`: as many rounds as begin within this time; 0: so many as `rounds` says. */
 static void command_rounds(size_t rounds, int64_t lasting, uint64_t burst, size_t size)
 {
-    struct peer *asking;
+    char request[160];
     const char *wrong = NULL;
-    size_t active = run_start(&asking), done = 0;
-    if (!active) {
-        fail("no socket is open");
-        return;
-    }
+    const char *format = settings.socketio
+                             ? "42[\"broadcast\",{\"burst\":%llu,\"size\":%zu}]"
+                             : "{\"channel\":\"bench\",\"payload\":{\"broadcast\":{\"burst\":%llu,\"size\":%zu}}}";
+    size_t clients = run_start(), done = 0;
+    snprintf(request, sizeof request, format, (unsigned long long)burst, size);
     struct meter meter = meter_start();
     uint64_t bytes = swarm.bytes;
-    int64_t deadline = meter.started + lasting + timeout;
+    int64_t deadline = meter.wall + lasting + timeout;
     swarm.on_frames = round_frames;
     swarm.on_gone = round_gone;
-    while (!wrong && (lasting ? clock_now() < meter.started + lasting : done < rounds)) {
-        wrong = one_round(asking, burst, size, deadline);
+    while (!wrong && (lasting ? clock_now() < meter.wall + lasting : done < rounds)) {
+        wrong = one_round(request, burst, deadline);
         done += !wrong;
     }
-    swarm.on_frames = NULL;
-    swarm.on_gone = NULL;
+    unsettled = wrong != NULL;
+    run_stop();
     if (wrong)
-        fail("round %zu: %s; %zu of %zu clients lack frames", done + 1, wrong, run.missing, active);
+        fail("round %zu: %s; %zu of %zu clients lack frames", done + 1, wrong, run.missing, clients);
     else
-        answer_rounds(&meter, swarm.bytes - bytes, done);
+        answer_rounds(&meter, swarm.bytes - bytes, done, clients);
 }
 
 /* ---- echo ---- */
@@ -355,8 +398,12 @@ static void echo_gone(struct peer *peer, const char *reason)
 
 static bool echo_prepare(size_t size)
 {
-    const char *before = settings.socketio ? "42[\"echo\",{\"echo\":\"" : "{\"channel\":\"bench\",\"payload\":{\"echo\":\"";
-    const char *after = settings.socketio ? "\"}]" : "\"}}";
+    const char *before = "{\"channel\":\"bench\",\"payload\":{\"echo\":\"";
+    const char *after = "\"}}";
+    if (settings.socketio) {
+        before = "42[\"echo\",{\"echo\":\"";
+        after = "\"}]";
+    }
     echo.size = strlen(before) + size + strlen(after);
     if (size > TEXT_LIMIT || echo.size > TEXT_LIMIT)
         return false;
@@ -371,56 +418,59 @@ static bool echo_prepare(size_t size)
     return true;
 }
 
-static void answer_echo(const struct meter *meter, double own, int64_t ended, double cpu)
+static void answer_echo(const struct meter *passed)
 {
-    double seconds = (double)(ended - meter->started) / 1e9;
+    double seconds = (double)passed->wall / 1e9;
     json_begin();
     json_count("echoes", run.frames);
     json_number("seconds", seconds, 6);
     answer_rate("per_second", (double)run.frames, seconds);
-    answer_cpu(cpu);
-    answer_rate("per_cpu_second", (double)run.frames, pid_count ? cpu : 0);
+    answer_cpu(passed);
+    answer_rate("per_cpu_second", (double)run.frames, passed->server.ran);
     json_number("p50_ms", histogram_ms(&run.latency, 0.50), 4);
     json_number("p99_ms", histogram_ms(&run.latency, 0.99), 4);
-    json_number("load_busy", own / seconds, 3);
+    answer_load(passed);
     answer_closed();
     json_end();
 }
 
-static void command_echo(double seconds, size_t clients, size_t size)
+static void echo_start(size_t clients)
 {
-    struct peer *first;
-    size_t active = run_start(&first);
-    if (clients == 0 || active < clients || !echo_prepare(size)) {
-        fail(clients == 0 || active < clients ? "only %zu sockets are open" : "too long", active);
-        return;
-    }
-    struct meter meter = meter_start();
-    int64_t deadline = meter.started + (int64_t)(seconds * 1e9) + timeout;
-    echo.until = meter.started + (int64_t)(seconds * 1e9);
     swarm.on_frames = echo_frames;
     swarm.on_gone = echo_gone;
     swarm.marker = settings.socketio ? "\"echo\"" : "\"bench\"";
-    for (struct peer *peer = first; clients; peer++) {
-        if (!peer_counts(peer))
-            continue;
-        echo_ask(peer, clock_now());
-        clients--;
+    for (struct peer *peer = first_peer(); clients; peer++)
+        if (peer_counts(peer)) {
+            echo_ask(peer, clock_now());
+            clients--;
+        }
+}
+
+static void command_echo(double seconds, size_t clients, size_t size)
+{
+    size_t active = run_start();
+    if (clients == 0 || active < clients) {
+        fail("%zu clients of %zu", clients, active);
+        return;
     }
+    if (!echo_prepare(size)) {
+        fail("%zu is too long", size);
+        return;
+    }
+    struct meter meter = meter_start();
+    echo.until = meter.wall + (int64_t)(seconds * 1e9);
+    echo_start(clients);
     while (echo.in_flight && clock_now() < echo.until)
         peers_pump(echo.until);
-    int64_t ended = clock_now();
-    double own = own_cpu() - meter.own;
-    while (echo.in_flight && clock_now() < deadline) /* the last answers belong to no command after this */
-        peers_pump(deadline);
-    double cpu = server_seconds() - meter.server;
-    swarm.on_frames = NULL;
-    swarm.on_gone = NULL;
-    swarm.marker = "\"bench\"";
+    struct meter passed = meter_stop(&meter);
+    while (echo.in_flight && clock_now() < echo.until + timeout) /* the last answers must not count for the next */
+        peers_pump(echo.until + timeout);
+    unsettled = echo.in_flight > 0;
+    run_stop();
     if (echo.in_flight || !run.frames)
         fail("%zu requests were not answered, %zu were", echo.in_flight, (size_t)run.frames);
     else
-        answer_echo(&meter, own, ended, cpu);
+        answer_echo(&passed);
 }
 
 /* ---- the small ones ---- */
@@ -446,6 +496,7 @@ static void command_unstall(void)
             peer_stall(&swarm.peers[i], false);
     swarm.last_heard = clock_now();
     if (!settle(swarm.last_heard + timeout)) {
+        unsettled = true;
         fail("the sockets do not become silent");
         return;
     }
@@ -458,14 +509,13 @@ static void command_unstall(void)
 static void command_wait(double seconds)
 {
     struct meter meter = meter_start();
-    int64_t until = meter.started + (int64_t)(seconds * 1e9);
+    int64_t until = meter.wall + (int64_t)(seconds * 1e9);
     while (clock_now() < until)
         peers_pump(until);
-    double waited = (double)(clock_now() - meter.started) / 1e9;
-    double cpu = server_seconds() - meter.server;
+    struct meter passed = meter_stop(&meter);
     json_begin();
-    json_number("seconds", waited, 6);
-    answer_cpu(cpu);
+    json_number("seconds", (double)passed.wall / 1e9, 6);
+    answer_cpu(&passed);
     answer_closed();
     json_end();
 }

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* memmem, accept of SOCK_NONBLOCK */
+#define _GNU_SOURCE /* memmem, SOCK_NONBLOCK */
 #include "peers.h"
 
 #include <arpa/inet.h>
@@ -198,7 +198,7 @@ static bool is_compressed_ping(const struct message *m)
     return settings->socketio && m->compressed && m->size == 3 && memcmp(m->head, "2\2\0", 3) == 0;
 }
 
-/* Engine.IO 4 and Socket.IO 5: `0{…}`, then ours `40`, then `40{…}`. Compressed ones are told apart by their order. */
+/* Engine.IO 4 and Socket.IO 5: `0{...}`, then ours `40`, then `40{...}`. What is compressed is known by its order. */
 static void greet(struct peer *peer, const struct message *m)
 {
     if (!peer->greeted && (m->compressed || starts_with(m, "0"))) {

@@ -5,32 +5,35 @@
 #include <string.h>
 #include <unistd.h>
 
-static double thread_cpu(int pid, const char *thread)
+static struct server_time thread_time(int pid, const char *thread)
 {
     char path[320];
-    double nanoseconds = 0;
+    struct server_time time = {0};
     snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", pid, thread);
     FILE *file = fopen(path, "r");
-    if (!file)
-        return 0; /* it ended meanwhile */
-    if (fscanf(file, "%lf", &nanoseconds) != 1)
-        nanoseconds = 0;
-    fclose(file);
-    return nanoseconds;
+    if (!file || fscanf(file, "%lf %lf", &time.ran, &time.waited) != 2)
+        time = (struct server_time){0}; /* it ended meanwhile */
+    if (file)
+        fclose(file);
+    return time;
 }
 
-double server_cpu(const int *pids, int count)
+struct server_time server_time(const int *pids, int count)
 {
-    double sum = 0;
+    struct server_time sum = {0};
     for (int i = 0; i < count; i++) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/task", pids[i]);
         DIR *threads = opendir(path);
         if (!threads)
             continue;
-        for (struct dirent *entry; (entry = readdir(threads));)
-            if (entry->d_name[0] != '.')
-                sum += thread_cpu(pids[i], entry->d_name);
+        for (struct dirent *entry; (entry = readdir(threads));) {
+            if (entry->d_name[0] == '.')
+                continue;
+            struct server_time time = thread_time(pids[i], entry->d_name);
+            sum.ran += time.ran / 1e9;
+            sum.waited += time.waited / 1e9;
+        }
         closedir(threads);
     }
     return sum;

@@ -4,8 +4,12 @@
 
 #include <stdbool.h>
 
-/* CPU time so far of all threads that live, in nanoseconds. A process that is gone counts nothing. */
-double server_cpu(const int *pids, int count);
+/* Of all threads that live, so far, in seconds. A process that is gone counts nothing. */
+struct server_time {
+    double ran, waited; /* on a CPU; ready to run while others had the CPU */
+};
+
+struct server_time server_time(const int *pids, int count);
 
 /* Memory in KB: the proportional share of each (so that pages shared by workers count once), or its RSS. */
 double server_memory(const int *pids, int count);
