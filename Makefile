@@ -1,18 +1,21 @@
-# make demo, make test: both set up a virtual environment themselves and say what they do.
+# make demo, make test, make bench: each sets up a virtual environment itself and says what it does.
 
 PYTHON ?= python3
 VENV   ?= .venv
 PORT   ?= 8101
 SPEED  ?=
 ARGS   ?=
+QUICK  ?=
 
-BIN  := $(VENV)/bin
-NPM  := $(shell command -v npm 2>/dev/null)
-say   = @printf '\033[1m%s\033[0m\n' '==> $(1)'
+BIN   := $(VENV)/bin
+# The servers that wsflask is compared with have an environment of their own.
+BENCH := .venv-bench
+NPM   := $(shell command -v npm 2>/dev/null)
+say    = @printf '\033[1m%s\033[0m\n' '==> $(1)'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint check coverage clean
+.PHONY: help demo test lint check coverage bench clean
 
 help:
 	@echo 'make demo      set up and run the demonstration on port $(PORT)'
@@ -20,6 +23,7 @@ help:
 	@echo 'make lint      ruff, mypy and tsc'
 	@echo 'make check     what CI runs: lint and test'
 	@echo 'make coverage  the Python tests, with branch coverage'
+	@echo 'make bench     set up and run all benchmarks, half an hour (QUICK=1: four minutes, and no peers but two)'
 	@echo 'make clean     remove the virtual environment and everything built'
 
 demo: $(VENV)/installed-demo
@@ -44,8 +48,14 @@ check: lint test
 coverage: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
+bench: $(BENCH)/installed benchmarks/node_modules/.installed
+	$(call say,Build the load generator and the limit)
+	@$(MAKE) --silent --no-print-directory -C benchmarks
+	$(call say,Run the benchmarks; nothing else should run now)
+	@$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
 clean:
-	rm -rf $(VENV) build dist node_modules *.egg-info .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) benchmarks/node_modules benchmarks/.build build dist node_modules *.egg-info .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache
 
 # A stamp for each extra: pip runs again only when setup.py has changed.
 $(VENV)/installed-%: setup.py | $(BIN)/python
@@ -53,11 +63,16 @@ $(VENV)/installed-%: setup.py | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
-$(BIN)/python:
+$(BENCH)/installed: benchmarks/requirements.txt setup.py | $(BENCH)/bin/python
+	$(call say,Install wsflask and the servers it is compared with into $(BENCH); the first time takes some minutes)
+	@$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -r $< --editable '.[test]'
+	@touch $@
+
+$(BIN)/python $(BENCH)/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo 'wsflask needs Python 3.11 or later; name one with: make PYTHON=python3.12 ...' >&2; exit 1; }
-	$(call say,Create a virtual environment in $(VENV))
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	$(call say,Create a virtual environment in $*)
+	@$(PYTHON) -m venv $* || { rm -rf $*; \
 	  echo 'Python cannot create virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 
 node_modules/.installed: $(wildcard package.json package-lock.json)
@@ -68,5 +83,13 @@ ifneq ($(wildcard package-lock.json),)
 endif
 endif
 	@mkdir -p node_modules && touch $@
+
+benchmarks/node_modules/.installed: benchmarks/package.json benchmarks/package-lock.json
+ifeq ($(NPM),)
+	@echo 'make bench compares with servers on Node; install Node 20 or later' >&2; exit 1
+endif
+	$(call say,Install the servers on Node)
+	@cd benchmarks && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 , := ,

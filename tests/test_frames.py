@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.raw import client_close, client_frame, server_frames
+from tests.reference.agreement import check_frames, check_round_trip, held_by
 from wsflask.protocol import frames
 from wsflask.protocol.frames import BINARY, CLOSE, FAIL, PING, PONG, TEXT, Event, FrameReader
 
@@ -144,6 +146,8 @@ def test_a_text_in_fragments_cut_anywhere_is_the_text(text: str, cuts: list[int]
         pytest.param(client_frame(b"x", final=False) + client_frame(b"y"), id="a text within fragments"),
         pytest.param(client_frame(b"x", final=False) + client_frame(b"y", BINARY), id="a binary within fragments"),
         pytest.param(client_frame(b"\x03", CLOSE), id="a close code of one byte"),
+        pytest.param(b"\x81\xfe\x00\x7d", id="125 bytes announced in two"),
+        pytest.param(b"\x82\xff" + (65535).to_bytes(8, "big"), id="65,535 bytes announced in eight"),
     ],
 )
 def test_a_broken_frame_fails_with_1002(data: bytes) -> None:
@@ -282,27 +286,31 @@ def test_any_bytes_give_events_and_never_an_exception(chunks: list[bytes]) -> No
     parts=st.lists(
         st.builds(
             client_frame,
-            st.binary(max_size=60),
-            st.sampled_from([TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG]),
+            st.binary(max_size=140) | st.text(max_size=40).map(str.encode),
+            st.sampled_from([TEXT, BINARY, CONTINUATION, CONTINUATION, CLOSE, PING, PONG]),
             final=st.booleans(),
-        ),
-        max_size=12,
+            mask=st.none() | st.binary(min_size=4, max_size=4),
+            rsv=st.sampled_from([0, 0, 0, 0, 0x40]),
+        )
+        | st.builds(client_close, st.integers(900, 5100), st.text(max_size=5).map(str.encode))
+        | st.binary(max_size=20),
+        max_size=8,
     ),
-    step=st.integers(1, 50),
+    limit=st.sampled_from([1, 125, 126, 300]),
+    cuts=st.lists(st.integers(0, 2000), max_size=6),
 )
-def test_any_sequence_of_frames_is_read_the_same_in_pieces(parts: list[bytes], step: int) -> None:
-    data = b"".join(parts)
-    reader = FrameReader(100)
-
-    events = [event for at in range(0, len(data), step) for event in reader.feed(data[at : at + step])]
-
-    assert events == read(data, limit=100)
+def test_after_every_piece_the_reader_tells_what_the_rfc_says(parts: list[bytes], limit: int, cuts: list[int]) -> None:
+    check_frames(b"".join(parts), limit, cuts)
 
 
-def held_by(reader: FrameReader) -> int:
-    """Return the bytes of messages and frames that the reader holds."""
-    held = len(reader._buffer or b"")
-    return held + sum(len(part.encode() if isinstance(part, str) else part) for part in reader._fragments or ())
+@given(
+    payload=st.binary(max_size=300),
+    opcode=st.sampled_from([TEXT, BINARY]),
+    mask=st.binary(min_size=4, max_size=4),
+    code=st.integers(3000, 4999),
+)
+def test_what_the_server_frames_it_could_read(payload: bytes, opcode: int, mask: bytes, code: int) -> None:
+    check_round_trip(payload, opcode, mask, code)
 
 
 def test_an_idle_reader_holds_nothing() -> None:
@@ -321,7 +329,21 @@ def test_endless_empty_fragments_hold_nothing() -> None:
     for _ in range(1000):
         assert reader.feed(client_frame(b"", CONTINUATION, final=False)) == []
 
-    assert reader._fragments == []
+    assert held_by(reader) == 0
+
+
+def test_a_message_in_many_small_fragments_holds_no_more_than_its_bytes() -> None:
+    reader = FrameReader(1 << 16)
+    part = client_frame("世".encode(), CONTINUATION, final=False)
+    reader.feed(client_frame(b"", final=False))
+
+    tracemalloc.start()
+    for _ in range(20_000):
+        reader.feed(part)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+
+    assert held < 100_000, f"{held} bytes for a message of 60,000"
 
 
 @pytest.mark.parametrize("code", [1000, 1012, 4001])

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.harness.raw import TEXT, server_frames
+from tests.reference.agreement import check_message
 from wsflask.errors import Refusal
 from wsflask.protocol.codes import CLOSE_CODES, ERRORS, RESERVED_CHANNELS
 from wsflask.protocol.messages import PLAIN, V1, Message, error_message, is_channel_name
@@ -193,6 +194,21 @@ def test_any_text_is_a_request_or_a_refusal_with_a_known_code(text: str) -> None
         code = refusal.code
 
     assert code is None or code in ERRORS
+
+
+WORDS = (
+    "{", "}", "[", "]", ",", ":", '"a"', '"b"', '"\\ud83c\\udf89"', '"\\udf89"', '"\\u000a"', '"\\x"', '"é世🎉"', '"',
+    "1", "-0", "01", "1.", "-1.5e-3", "1e999", "9223372036854775807", "-9223372036854775809", "true", "nul", "NaN", " ",
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=12).map("".join)
+    | st.lists(st.sampled_from(WORDS), max_size=8).map(lambda words: envelope(f"[{','.join(words)}]"))
+)
+def test_of_any_text_a_slow_reader_of_the_rfc_makes_the_same(text: str) -> None:
+    check_message(text, Limits(depth=4, keys=4, string=10))
 
 
 @given(

@@ -8,6 +8,12 @@ ROOT = HERE.parent.parent
 PYTHON = str(ROOT / ".venv-bench" / "bin" / "python")
 NODE = "node"
 
+_GUNICORN = (
+    *(PYTHON, "-m", "gunicorn", "-k", "gevent", "-w", "1", "--worker-connections", "20000", "--backlog", "4096"),
+    *("--no-control-socket", "--graceful-timeout", "1", "--log-level", "warning"),
+    *("--chdir", str(HERE), "-b", "127.0.0.1:{port}"),
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
@@ -41,24 +47,20 @@ class Peer:
 _ALL = (
     Peer(
         name="flask_socketio_gevent",
-        title="Flask-SocketIO, gevent",
-        argv=(PYTHON, str(HERE / "flask_socketio_gevent.py"), "--port", "{port}"),
+        title="Flask-SocketIO, gunicorn with gevent",
+        argv=(*_GUNICORN, "flask_socketio_gevent:app"),
         kind="socketio",
         path="/socket.io/?EIO=4&transport=websocket",
-        packages=("Flask-SocketIO", "python-socketio", "python-engineio", "simple-websocket", "gevent"),
+        packages=("Flask-SocketIO", "python-socketio", "python-engineio", "simple-websocket", "gunicorn", "gevent"),
         deflate_off=None,
-        login=("--login",),
+        login=("--env", "BENCHMARK_LOGIN=1"),
         notes="Speaks Socket.IO, queues every frame for a writer greenlet of each client, "
         "and has no switch for compression.",
     ),
     Peer(
         name="flask_sock_gunicorn",
         title="flask-sock, gunicorn with gevent",
-        argv=(
-            *(PYTHON, "-m", "gunicorn", "-k", "gevent", "-w", "1", "--worker-connections", "20000"),
-            *("--no-control-socket", "--graceful-timeout", "1", "--log-level", "warning", "--backlog", "4096"),
-            *("--chdir", str(HERE), "-b", "127.0.0.1:{port}", "flask_sock_gunicorn:app"),
-        ),
+        argv=(*_GUNICORN, "flask_sock_gunicorn:app"),
         packages=("flask-sock", "simple-websocket", "wsproto", "gunicorn", "gevent"),
         deflate_off=None,
         notes="A reader that is slow gets torn frames or stops the loop for all, "
@@ -73,7 +75,8 @@ _ALL = (
         ),
         packages=("channels", "daphne", "Django", "Twisted", "autobahn"),
         deflate_on=None,
-        notes="Copies every message for every client on its in-memory layer, and daphne never compresses.",
+        notes="The in-memory layer copies a message for each client and walks all of them for each copy, "
+        "so that the cost of a broadcast grows with their square; daphne never compresses.",
     ),
     Peer(
         name="starlette_uvicorn",
@@ -91,7 +94,7 @@ _ALL = (
         name="websockets_broadcast",
         title="websockets, broadcast()",
         argv=(PYTHON, str(HERE / "websockets_broadcast.py"), "--port", "{port}"),
-        packages=("websockets", "uvloop"),
+        packages=("websockets",),
         deflate_on=("--deflate",),
         deflate_off=("--no-deflate",),
         notes="A protocol library alone, without sessions or routes; broadcast() has no backpressure.",
@@ -100,7 +103,7 @@ _ALL = (
         name="aiohttp_server",
         title="aiohttp",
         argv=(PYTHON, str(HERE / "aiohttp_server.py"), "--port", "{port}"),
-        packages=("aiohttp", "uvloop"),
+        packages=("aiohttp",),
         deflate_on=("--deflate",),
         deflate_off=("--no-deflate",),
         notes="Awaits one client after the other: one that stopped reading stops the loop for all.",
@@ -121,7 +124,7 @@ _ALL = (
         path="/socket.io/?EIO=4&transport=websocket",
         packages=("socket.io", "engine.io", "node"),
         deflate_on=("--deflate",),
-        notes="Speaks Socket.IO.",
+        notes="Speaks Socket.IO, with its own pings and acknowledgements, and frames a broadcast once for all.",
     ),
 )
 

@@ -1,9 +1,8 @@
-"""aiohttp on uvloop: a set of clients, and `send_str` in a loop."""
+"""aiohttp: a set of clients, and `send_str` in a loop."""
 
 import argparse
 import json
 
-import uvloop
 from aiohttp import ClientConnectionResetError, web
 
 clients = web.AppKey("clients", set)
@@ -40,11 +39,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--deflate", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--loop", default="uvloop")
     options = parser.parse_args()
     app = web.Application()
     app[clients] = set()
     app[deflate] = options.deflate
     app.add_routes([web.get("/ws", serve)])
-    loop = uvloop.new_event_loop() if options.loop == "uvloop" else None
-    web.run_app(app, host="127.0.0.1", port=options.port, backlog=4096, shutdown_timeout=1, print=None, loop=loop)
+    web.run_app(app, host="127.0.0.1", port=options.port, backlog=4096, shutdown_timeout=1, print=None)

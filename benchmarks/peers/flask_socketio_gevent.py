@@ -1,10 +1,6 @@
-"""Flask-SocketIO on gevent's own web server, as `socketio.run` starts it; with --login behind Flask-Login."""
+"""Flask-SocketIO for `gunicorn -k gevent -w 1`; with BENCHMARK_LOGIN in the environment behind Flask-Login."""
 
-from gevent import monkey
-
-monkey.patch_all()
-
-import argparse
+import os
 from functools import cache
 
 from flask import Flask
@@ -33,19 +29,9 @@ class User(UserMixin):
         self.id = user_id
 
 
-def require_login():
+if "BENCHMARK_LOGIN" in os.environ:
     LoginManager(app).user_loader(cache(User))
 
     @socketio.on("connect")
     def connect():
         return current_user.is_authenticated
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--login", action="store_true", help="refuse whom the session does not sign in")
-    options = parser.parse_args()
-    if options.login:
-        require_login()
-    socketio.run(app, host="127.0.0.1", port=options.port, backlog=4096)

@@ -1,10 +1,9 @@
-"""websockets on uvloop, with its own `broadcast()`."""
+"""websockets, with its own `broadcast()`."""
 
 import argparse
 import asyncio
 import json
 
-import uvloop
 from websockets.asyncio.server import broadcast, serve
 from websockets.exceptions import ConnectionClosed
 
@@ -29,14 +28,13 @@ async def handler(websocket):
 
 
 async def main(port, compression):
-    async with serve(handler, "127.0.0.1", port, backlog=4096, compression=compression):
-        await asyncio.get_running_loop().create_future()
+    async with serve(handler, "127.0.0.1", port, backlog=4096, compression=compression) as server:
+        await server.serve_forever()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--deflate", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--loop", default="uvloop")
     options = parser.parse_args()
-    (uvloop if options.loop == "uvloop" else asyncio).run(main(options.port, "deflate" if options.deflate else None))
+    asyncio.run(main(options.port, "deflate" if options.deflate else None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,7 +54,13 @@ _LOOK = 0.5
 @click.option("--cookie", "cookies", multiple=True, metavar="NAME=VALUE", help="A session; may be given repeatedly.")
 @click.option("--cookies", "file", type=click.File(), metavar="FILE", help="Sessions, one a line; - reads stdin.")
 @click.option("--login", metavar="PATH", help="Sign in with the form there.")
-@click.option("--field", "fields", multiple=True, metavar="NAME=VALUE", help="Of the form; NAME alone asks for it.")
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Of the form. NAME alone asks for the value; a NAME given again is one more user.",
+)
 @click.option("--origin", help="The page to come from.  [default: the URL's own origin]")
 @click.option("--insecure", is_flag=True, help="Take any certificate.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -83,14 +90,10 @@ def bench(
     _check_files(connections)
     target = find_target(url, origin=origin, is_insecure=insecure)
     if login:
-        sessions.append(sign_in(target.base_url, login, _form(fields), is_insecure=insecure))
+        sessions += [sign_in(target.base_url, login, form, is_insecure=insecure) for form in _forms(fields)]
     load = Load(target, Plan(connections, rate, duration, pings), sessions)
-    is_stopped = False
     with _progress(load, connections):
-        try:
-            load.run()
-        except KeyboardInterrupt:
-            is_stopped = True
+        is_stopped = not _run(load)
     click.echo(_json(load, target) if as_json else _table(load, target))
     if is_stopped:
         raise click.Abort
@@ -104,13 +107,17 @@ def _checked(session: str) -> str:
     return session
 
 
-def _form(fields: Sequence[str]) -> dict[str, str]:
-    """Return the fields' values; those without one are asked for, so that no shell remembers them."""
-    form = {}
+def _forms(fields: Sequence[str]) -> list[dict[str, str]]:
+    """Return what to fill in for each user, one more for each time that a field was repeated.
+
+    A value that is not given is asked for, so that no shell remembers it.
+    """
+    values: dict[str, list[str]] = {}
     for field in fields:
         name, separator, value = field.partition("=")
-        form[name] = value if separator else click.prompt(name, hide_input=True, err=True)
-    return form
+        values.setdefault(name, []).append(value if separator else click.prompt(name, hide_input=True, err=True))
+    users = max(len(given) for given in values.values())
+    return [{name: given[min(user, len(given) - 1)] for name, given in values.items()} for user in range(users)]
 
 
 def _check_files(connections: int) -> None:
@@ -121,6 +128,19 @@ def _check_files(connections: int) -> None:
             f"{connections} connections take {wanted} open files, and this process may have {limit}; "
             f"raise `ulimit -n`, or open fewer: -n {max(limit - _OTHER_FILES, 1)}"
         )
+
+
+def _run(load: Load) -> bool:
+    """Run it; return False when it was interrupted by Ctrl-C."""
+    # Python's own handler would raise in whichever client runs, and gevent would print its traceback.
+    handler = gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
+    try:
+        load.run()
+    except KeyboardInterrupt:
+        return False
+    finally:
+        handler.cancel()
+    return True
 
 
 @contextmanager

@@ -160,6 +160,8 @@ class Load:
     # --- messages
 
     def _take(self, tab: _Tab, text: bytes) -> None:
+        if self._is_over:
+            return
         self._count(tab.client)
         channel, payload = channel_and_payload(text)
         if channel == "pong":
@@ -176,16 +178,24 @@ class Load:
             self.figures.notifications.add(time.perf_counter() - tab.begun)
 
     def _count(self, client: Client) -> None:
-        if not self._is_over:
-            self.figures.messages += 1
-            self.figures.bytes += client.received
-            client.received = 0
+        self.figures.messages += 1
+        self.figures.bytes += client.received
+        client.received = 0
 
     # --- pings
 
     def _ping(self) -> None:
-        begun = due = time.perf_counter()
-        end = begun + self.plan.duration
+        begun = time.perf_counter()
+        try:
+            self._ping_until(begun + self.plan.duration)
+        finally:
+            self.figures.ping_seconds = time.perf_counter() - begun
+        last = time.perf_counter() + _ANSWER
+        while time.perf_counter() < last and any(tab.asked and tab.is_open for tab in self._tabs):
+            gevent.sleep(0.02)
+
+    def _ping_until(self, end: float) -> None:
+        due = time.perf_counter()
         while self.open and (now := time.perf_counter()) < end:
             if not self.plan.pings:
                 gevent.sleep(min(0.2, end - now))
@@ -193,10 +203,6 @@ class Load:
             self._ping_one()
             due += 1 / min(self.plan.pings, max(self.open, 1) * self._per_connection)
             gevent.sleep(max(0.0, min(due, end) - time.perf_counter()))
-        self.figures.ping_seconds = time.perf_counter() - begun
-        last = time.perf_counter() + _ANSWER
-        while time.perf_counter() < last and any(tab.asked and tab.is_open for tab in self._tabs):
-            gevent.sleep(0.02)
 
     def _ping_one(self) -> None:
         """Ping the next connection in turn, so that each sends its equal part and none more than it may."""

@@ -95,7 +95,9 @@ def _look_up(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
 
 
 def _tls(*, is_insecure: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    # gevent's own create_default_context gives the standard library's class, which blocks.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
     if is_insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

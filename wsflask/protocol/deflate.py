@@ -57,7 +57,7 @@ def deflate(data: bytes) -> bytes:
     return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[: -len(_TAIL)]
 
 
-def inflate(data: bytes, limit: int) -> bytes:
+def inflate(data: bytes | bytearray, limit: int) -> bytes:
     """Return the message in one compressed payload.
 
     Args:

@@ -94,7 +94,7 @@ class FrameReader:
         self._needed = 0
         self._opcode = 0
         self._size = 0
-        self._fragments: list[str | bytes] | None = None
+        self._fragments: bytearray | None = None
         self._decoder: codecs.IncrementalDecoder | None = None
         self._failed = False
 
@@ -131,6 +131,8 @@ class FrameReader:
         if length == 126:
             length = (data[2] << 8) | data[3]
             head = 4
+            if length < 126:
+                return None
         if size != head + 4 + length or length > self._limit:
             return None
         words = (length + 3) // 4
@@ -178,11 +180,13 @@ class FrameReader:
                 return -4, None
             (length,) = _UINT16.unpack_from(buffer, head)
             head += 2
+            self._check_minimal(length, 126)
         elif length == 127:
             if available < 10:
                 return -10, None
             (length,) = _UINT64.unpack_from(buffer, head)
             head += 8
+            self._check_minimal(length, 65536)
         if opcode in _DATA and self._size + length > self._limit:
             raise _Broken(CloseCode.TOO_BIG, "message too big")
         if opcode in (TEXT, BINARY):
@@ -208,6 +212,10 @@ class FrameReader:
         elif (opcode == CONTINUATION) != (self._fragments is not None):
             raise _Broken(CloseCode.PROTOCOL_ERROR, "bad continuation")
 
+    def _check_minimal(self, length: int, least: int) -> None:
+        if length < least:
+            raise _Broken(CloseCode.PROTOCOL_ERROR, "length not minimal")
+
     def _data(self, opcode: int, payload: bytes, *, final: bool) -> Event | None:
         try:
             if final and self._fragments is None:
@@ -223,24 +231,20 @@ class FrameReader:
 
     def _fragment(self, opcode: int, payload: bytes, *, final: bool) -> Event | None:
         if self._fragments is None:
-            self._fragments = []
+            self._fragments = bytearray()  # In a list, many small ones would take 30 times the bytes.
             self._opcode = opcode
             decodes = opcode == TEXT and not self._inflates
             self._decoder = codecs.getincrementaldecoder("utf-8")() if decodes else None
         self._size += len(payload)
-        part = self._decoder.decode(payload, final) if self._decoder else payload
-        if part:
-            self._fragments.append(part)
+        self._fragments += payload
+        if self._decoder is not None:
+            self._decoder.decode(payload, final)  # Bad UTF-8 fails now, not at the last fragment.
         if not final:
             return None
-        kind, parts = self._opcode, self._fragments
+        kind, whole = self._opcode, self._fragments
         self._fragments, self._decoder, self._size = None, None, 0
-        if self._inflates:
-            data = inflate(b"".join(parts), self._limit)  # type: ignore[arg-type]
-            return Event(kind, data.decode() if kind == TEXT else data)
-        if kind == TEXT:
-            return Event(TEXT, "".join(parts))  # type: ignore[arg-type]
-        return Event(BINARY, b"".join(parts))  # type: ignore[arg-type]
+        data = inflate(whole, self._limit) if self._inflates else whole
+        return Event(kind, data.decode() if kind == TEXT else bytes(data))
 
 
 def _control(opcode: int, payload: bytes) -> Event:

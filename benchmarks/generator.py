@@ -1,0 +1,141 @@
+"""The load generator, driven through its standard input and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .contenders import ROOT, Contender
+from .servers import Server
+
+__all__ = ["PROGRAM", "Generator", "GeneratorFailed"]
+
+PROGRAM = ROOT / "benchmarks" / ".build" / "load"
+
+#: Seconds that an answer may be late, after the generator's own deadline for the command.
+_GRACE = 10.0
+
+
+class GeneratorFailed(Exception):
+    """A command had no result: the server stood still, refused, or ended."""
+
+
+class Generator:
+    """A running generator; each method is one of its commands, and returns the figures that it answers.
+
+    Args:
+        timeout: seconds that one command may take before it fails.
+    """
+
+    def __init__(self, server: Server, *, cookies: Path | None = None, timeout: float = 60.0) -> None:
+        self._timeout = timeout
+        command = [str(PROGRAM), *_arguments(server.contender, server.port, cookies), "--timeout", f"{timeout:g}"]
+        for pid in server.pids:
+            command += ["--pid", str(pid)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._unread = b""
+
+    def connect(self, clients: int) -> dict[str, Any]:
+        """Open so many more sockets, and return when they have settled."""
+        answer = self._ask("connect", clients)
+        if answer["failed"]:
+            raise GeneratorFailed(f"{answer['failed']} of {clients} clients could not connect: {answer.get('status')}")
+        return answer
+
+    def rounds(self, count: int | str, burst: int, size: int) -> dict[str, Any]:
+        """Have bursts sent to all, one after the other: so many, or for so long ("0.5s")."""
+        return self._ask("rounds", count, burst, size)
+
+    def echo(self, seconds: float, clients: int, size: int) -> dict[str, Any]:
+        """Have so many clients each keep one echo in flight."""
+        return self._ask("echo", seconds, clients, size)
+
+    def stall(self, clients: int) -> dict[str, Any]:
+        """Stop reading from so many sockets."""
+        return self._ask("stall", clients)
+
+    def unstall(self) -> dict[str, Any]:
+        """Read from all again."""
+        return self._ask("unstall")
+
+    def wait(self, seconds: float) -> dict[str, Any]:
+        """Do nothing but to answer pings."""
+        return self._ask("wait", seconds)
+
+    def memory(self) -> dict[str, Any]:
+        """Return the server's memory, and how many sockets are open."""
+        return self._ask("memory")
+
+    def close(self) -> dict[str, Any]:
+        """Reset all sockets."""
+        return self._ask("close")
+
+    def _ask(self, *words: object) -> dict[str, Any]:
+        """Give one command, and return what it answers.
+
+        Raises:
+            GeneratorFailed: it answered with an error, or not in time.
+        """
+        line = " ".join(f"{word:g}" if isinstance(word, float) else str(word) for word in words)
+        try:
+            os.write(self._stdin, line.encode() + b"\n")
+        except BrokenPipeError:
+            raise GeneratorFailed(f"{line}: the generator has ended ({self._process.poll()})") from None
+        answer: dict[str, Any] = json.loads(self._answer(line))
+        if "error" in answer:
+            raise GeneratorFailed(f"{line}: {answer['error']} {answer.get('server_said', '')}".rstrip())
+        return answer
+
+    def _answer(self, line: str) -> bytes:
+        deadline = time.monotonic() + self._timeout + _GRACE
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._stdout], [], [], max(deadline - time.monotonic(), 0))
+            if not ready:
+                raise GeneratorFailed(f"{line}: no answer within {self._timeout + _GRACE:.0f} s")
+            data = os.read(self._stdout, 65536)
+            if not data:
+                raise GeneratorFailed(f"{line}: the generator ended ({self._process.wait()})")
+            self._unread += data
+        answer, _, self._unread = self._unread.partition(b"\n")
+        return answer
+
+    def stop(self) -> None:
+        """End the generator. May be called twice."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _arguments(contender: Contender, port: int, cookies: Path | None) -> Sequence[str]:
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--path", contender.path]
+    if contender.protocol is not None:
+        arguments += ["--protocol", contender.protocol]
+    if contender.has_login:
+        arguments += ["--origin", f"http://127.0.0.1:{port}"]
+    if cookies is not None:
+        arguments += ["--cookies", str(cookies)]
+    if contender.is_socketio:
+        arguments.append("--socketio")
+    if contender.is_deflating:
+        arguments.append("--deflate")
+    return arguments

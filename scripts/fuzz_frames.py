@@ -1,0 +1,146 @@
+"""Fuzz what reads a client's bytes, guided by coverage, against slow readers written from the specifications.
+
+    python -m scripts.fuzz_frames [--target messages] [--seconds 600] [--runs 10000000]
+    python -m scripts.fuzz_frames [--target messages] FILE ...
+
+The target `frames` feeds the frame reader bytes, and frames in any order and form, in any pieces: after every piece it
+has to tell what tests/reference/frames.py makes of the same bytes, never raise, hold no more than a message and a
+header, and be deaf after the end; what our encoder frames it has to read. The target `messages` has `parse` and
+tests/reference/messages.py read a text. It ends after so many seconds or runs, or at the first finding, with a status
+other than 0: that input is kept as .fuzz/crash-…, and is tried again when it is given as FILE. What was learned stays
+in .fuzz for the next run.
+
+Needs `pip install atheris` (Linux; on macOS it has to be built with its own clang).
+"""
+
+import argparse
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMITS = (1, 2, 20, 125, 126, 127, 300, 65535, 65536, 1 << 40)
+#: An input of the target `frames` begins with a form, a limit and at most so many cuts, a byte each.
+CUTS = 6
+RAW, BUILT, ROUND_TRIP = 0, 1, 2
+OPCODES = (0, 1, 2, 8, 9, 10, 1, 0)
+TOKENS = ('{"', '":', '","', "[", "]", "}", ",", "true", "false", "null", "NaN", "-", "1e999", "9223372036854775808",
+          "0.5", "\\u", "\\ud83c", "\\udf89", "\\\\", "channel", "payload", "id", "{}", "[]")  # fmt: skip
+
+
+def main() -> None:
+    """Fuzz until something is found, or the time is over."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="inputs to try once, instead of fuzzing")
+    parser.add_argument("--target", choices=["frames", "messages"], default="frames")
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--runs", type=int, default=10_000_000)
+    parser.add_argument("--folder", type=Path, default=ROOT / ".fuzz", help="default: .fuzz")
+    options = parser.parse_args()
+    try:
+        import atheris
+    except ImportError:
+        sys.exit("atheris is missing; pip install atheris")
+    with atheris.instrument_imports(include=["wsflask.protocol", "tests.reference"]):
+        agreement = importlib.import_module("tests.reference.agreement")
+        limits = importlib.import_module("wsflask.protocol.messages").Limits
+    one = frames_target(agreement) if options.target == "frames" else messages_target(agreement, limits)
+    corpus, words = prepare(options.folder, options.target)
+    arguments = [f"-artifact_prefix={options.folder}/", "-print_final_stats=1", "-timeout=20", "-rss_limit_mb=2048"]
+    if options.files:
+        arguments += map(str, options.files)
+    else:
+        arguments += [f"-max_total_time={options.seconds}", f"-runs={options.runs}", "-max_len=1024"]
+        arguments += [f"-dict={words}", str(corpus)]
+    atheris.Setup([sys.argv[0], *arguments], one)
+    atheris.Fuzz()
+
+
+def frames_target(agreement: ModuleType) -> Callable[[bytes], None]:
+    """Return what tries one input on the frame reader."""
+
+    def one(data: bytes) -> None:
+        head, body = data[: 2 + CUTS].ljust(2 + CUTS, b"\0"), data[2 + CUTS :]
+        form, limit, cuts = head[0] % 3, LIMITS[head[0] // 3 % len(LIMITS)], head[2 : 2 + head[1] % (CUTS + 1)]
+        if form == ROUND_TRIP:
+            agreement.check_round_trip(body[4:], (1, 2)[head[2] % 2], body[:4].ljust(4, b"\0"), 3000 + head[3])
+        else:
+            agreement.check_frames(build(body) if form == BUILT else body, limit, cuts)
+
+    return one
+
+
+def build(program: bytes) -> bytes:
+    """Return the client's frames that the bytes describe: two for kind, form and length of each, and its payload."""
+    stream, at = bytearray(), 0
+    while at + 1 < len(program):
+        how, length = program[at : at + 2]
+        payload = program[at + 2 : at + 2 + length] * (8 if how & 0x80 else 1)
+        at += 2 + length
+        stream += header(OPCODES[how & 7] | (0 if how & 8 else 0x80), len(payload), (how >> 4) & 3)
+        mask = bytes((length, 7, how, 0xFF)) if how & 0x40 else bytes(4)
+        stream += mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    return bytes(stream) + program[at:]
+
+
+def header(first: int, length: int, form: int) -> bytes:
+    """Return a header's bytes before the mask; forms 2 and 3 write the length in two and eight bytes, fit or not."""
+    if form == 3 or length > 65535:
+        return bytes((first, 255)) + length.to_bytes(8, "big")
+    if form == 2 or length > 125:
+        return bytes((first, 254)) + length.to_bytes(2, "big")
+    return bytes((first, 0x80 | length))
+
+
+def messages_target(agreement: ModuleType, limits_class: Callable[..., Any]) -> Callable[[bytes], None]:
+    """Return what tries one input on `parse`."""
+
+    def one(data: bytes) -> None:
+        depth, keys, string = data[:3].ljust(3, b"\0")
+        limits = limits_class(depth=depth % 12 + 1, keys=keys % 20 + 1, string=string + 1)
+        agreement.check_message(data[3:].decode(errors="ignore"), limits)
+
+    return one
+
+
+def prepare(folder: Path, target: str) -> tuple[Path, Path]:
+    """Return the folder of the inputs so far, with a few to begin with, and the file of words to put in."""
+    corpus, words = folder / f"corpus-{target}", folder / f"words-{target}"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for seed in frame_seeds() if target == "frames" else message_seeds():
+        (corpus / hashlib.sha256(seed).hexdigest()[:40]).write_bytes(seed)
+    tokens = TOKENS if target == "messages" else ()
+    listed = [json.dumps(token) if "\\" in token or '"' in token else f'"{token}"' for token in tokens]
+    words.write_text("".join(f"{token}\n" for token in [*listed, r'"\x81\x80\x00\x00\x00\x00"']))
+    return corpus, words
+
+
+def frame_seeds() -> Iterable[bytes]:
+    """Yield conversations as bytes, frame programs, and a round trip."""
+    form, head = 3 * LIMITS.index(300), bytes((3, 1, 3, 9, 20, 40, 60))
+    raw, built = bytes([form + RAW]) + head, bytes([form + BUILT]) + head
+    text, close = "é世🎉".encode(), b"\x88\x82\0\0\0\0\x03\xe8"
+    yield raw + b"\x01\x83\0\0\0\0" + text[:3] + b"\x89\x80abcd\x80\x86\0\0\0\0" + text[3:] + close
+    yield raw + b"\x82\xfe\0\x80\0\0\0\0" + bytes(128) + close
+    yield built + b"".join(bytes((how, len(text))) + text for how in (0x49, 0x04, 0x08, 0x40, 0xC2))
+    yield built + b"\x01\x01x" + b"\x03\x05\x0f\xa0bye"
+    yield bytes([form + ROUND_TRIP]) + head + b"mask" + text
+
+
+def message_seeds() -> Iterable[bytes]:
+    """Yield requests, taken and refused."""
+    for text in (
+        '{"channel":"echo","payload":{"a":[1,-0.5e3,true,null,"\\ud83c\\udf89 \\n é"]},"id":"7"}',
+        '{"channel":"ECHO","payload":9223372036854775808,"id":"7","more":[[[]]]}',
+        ' [NaN, 1E400, {"a":1,"a":2}, "\\ud800"] ',
+    ):
+        yield bytes((9, 9, 60)) + text.encode()
+
+
+if __name__ == "__main__":
+    main()
