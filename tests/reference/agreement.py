@@ -8,7 +8,7 @@ from typing import Any
 
 from wsflask.errors import Refusal
 from wsflask.protocol.frames import BINARY, CLOSE, FAIL, Event, FrameReader, close_frame, frame
-from wsflask.protocol.messages import Limits, Request, parse
+from wsflask.protocol.requests import Limits, Request, parse
 
 from . import frames, messages
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from wsflask.protocol.messages import Limits
+from wsflask.protocol.requests import Limits
 
 __all__ = ["Reading", "read"]
 
