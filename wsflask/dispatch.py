@@ -44,6 +44,7 @@ class Dispatcher:
     def __init__(self, hooks: Hooks, settings: Settings) -> None:
         self._hooks = hooks
         self._settings = settings
+        self._welcome: Message | None = None
         self._limits = Limits(settings.max_json_depth, settings.max_json_keys, settings.max_json_string)
 
     def opened(self, connection: Connection) -> None:
@@ -53,9 +54,11 @@ class Dispatcher:
     def welcome(self, connection: Connection) -> None:
         """Welcome the client; to be called before anything else can be sent to it."""
         if connection.form == V1:
-            connection.send(self._welcome())
+            if self._welcome is None:
+                self._welcome = self._make_welcome()
+            connection.send(self._welcome)
 
-    def _welcome(self) -> Message:
+    def _make_welcome(self) -> Message:
         settings = self._settings
         return Message(
             "welcome",

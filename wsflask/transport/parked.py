@@ -93,7 +93,7 @@ class ParkedLink(Link):
                 watcher.close()
         self._reader = self._writer = None
         _shutdown(descriptor, socket.SHUT_RDWR)
-        os.close(descriptor)
+        _socket.close(descriptor)  # gevent's os.close may wait until the next turn of the loop.
 
     def _readable(self) -> None:
         if self.descriptor < 0:
