@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +46,18 @@ def measure(bench: Bench, results: Results, *, is_small: bool = False) -> None:
     sizes = _SMALL if is_small else _Sizes()
     for turn in range(sizes.turns):
         for workload in (_subscriptions, _view_rows, _changes):
-            with bench.rig(contender(WSFLASK)) as rig, MongoClient(rig.database_uri) as client:
-                rows: _Rows = client.get_default_database()["row"]
+            with bench.rig(contender(WSFLASK)) as rig, _rows(rig) as rows:
                 figures = workload(rig, rows, bench.cookies, sizes)
             results.add(Sample("costs", WSFLASK, sizes.clients, str(turn), figures))
             say("costs        " + " ".join(f"{name}={value:.4g}" for name, value in figures.items()))
+
+
+@contextmanager
+def _rows(rig: Rig) -> Iterator[_Rows]:
+    """Open the collection of the documents that views show."""
+    client: MongoClient[dict[str, Any]] = MongoClient(rig.database_uri)
+    with client:
+        yield client.get_default_database()["row"]
 
 
 def _subscriptions(rig: Rig, rows: _Rows, cookies: Sequence[str], sizes: _Sizes) -> dict[str, float]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from . import measures
 from .bench import Bench, Rig
-from .contenders import LIMIT, WSFLASK, Contender, contender
+from .contenders import FLASK_SOCKETIO, LIMIT, NODE_WS, WSFLASK, Contender, contender
 from .generator import GeneratorFailed
 from .peers import PEERS
 from .results import Results, Sample
@@ -20,7 +20,6 @@ from .servers import ServerFailed
 
 __all__ = ["FULL", "QUICK", "SMOKE", "Sizes", "Suite"]
 
-FLASK_SOCKETIO, NODE_WS = "flask_socketio_gevent", "node_ws"
 #: Messages that one request sends to each client in the workload of bursts.
 BURST = 16
 
@@ -189,7 +188,7 @@ class Suite:
                     for rig in rigs[:: -1 if turn % 2 else 1]:
                         name = rig.contender.name
                         if workload.only is None or name in workload.only:
-                            with self._noting(workload.name, name, lambda rig=rig: rigs.remove(rig)):
+                            with self._noting(workload.name, name, partial(rigs.remove, rig)):
                                 self._sample(workload.name, name, size, f"{group}/{turn}", workload.run(rig))
 
     def _afresh(
@@ -213,14 +212,15 @@ class Suite:
         say(f"{workload:12} {server:24} {clients:6} " + " ".join(f"{key}={value}" for key, value in told.items()))
 
     @contextlib.contextmanager
-    def _noting(self, workload: str, server: str, give_up: Callable[[], object] = lambda: None) -> Any:
+    def _noting(self, workload: str, server: str, give_up: Callable[[], object] | None = None) -> Iterator[None]:
         """Go on with the others when a server fails."""
         try:
             yield
         except _FAILURES as error:
             self.results.fail(workload, server, str(error))
             say(f"{workload:12} {server:24} failed: {error}")
-            give_up()
+            if give_up is not None:
+                give_up()
 
 
 def say(text: str) -> None:
