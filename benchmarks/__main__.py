@@ -13,6 +13,7 @@ from . import goals, report, versions
 from .bench import Bench
 from .contenders import ROOT
 from .costs import measure as measure_costs
+from .generator import PROGRAM
 from .results import Results
 from .suite import FULL, QUICK, SMOKE, Suite, say
 
@@ -40,6 +41,8 @@ def main(*, quick: bool, smoke: bool, results: Path | None, docs: bool, earlier:
     if earlier is not None:
         _write_docs(Results.load(earlier))
         return
+    if not PROGRAM.exists():
+        raise click.ClickException("the load generator is not built; run: make -C benchmarks")
     found = Results(machine=versions.describe())
     sizes = SMOKE if smoke else QUICK if quick else FULL
     name = "smoke" if smoke else "quick" if quick else "full"

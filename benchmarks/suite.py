@@ -198,7 +198,7 @@ class Suite:
         run: Callable[[Rig], dict[str, Any]],
         *,
         clients: int | None = None,
-        timeout: float = 60.0,
+        timeout: float = 120.0,
     ) -> None:
         """Run one workload on a server that was just started, again and again."""
         for turn in range(self.sizes.fresh):
