@@ -189,7 +189,9 @@ def _costs(results: Results) -> str:
         ("a message in, with its reply", number(inverse("echo", "per_cpu_second"), "µs")),
         ("a frame out, of a message to 1,000", number(inverse("fanout", _CPU), "µs")),
         ("a change that touches no view", number(one("costs", "unseen_change_us"), "µs")),
+        ("the same, of 50 inserted at once", number(one("costs", "unseen_change_bulk_us"), "µs")),
         ("a change that touches one view with 100 subscribers", number(one("costs", "seen_change_us"), "µs")),
+        ("the same, of 50 inserted at once", number(one("costs", "seen_change_bulk_us"), "µs")),
     )
     return _table(("", "memory, or CPU time of the worker"), rows)
 

@@ -51,7 +51,7 @@ class Sizes:
 
 
 FULL = Sizes()
-QUICK = Sizes(seconds=0.6, growth=(0,), crowd=0)
+QUICK = Sizes(turns=7, seconds=0.6, growth=(0,), crowd=0)
 SMOKE = Sizes(clients=40, turns=1, fresh=1, seconds=0.05, growth=(40,), crowd=50, rest=0.5)
 
 
@@ -109,7 +109,7 @@ class Suite:
 
     def slow_reader(self, names: Sequence[str]) -> None:
         """What one client that does not read costs the others."""
-        run = partial(measures.slow_reader, clients=self.sizes.clients, seconds=self.sizes.seconds)
+        run = partial(measures.slow_reader, clients=self.sizes.clients, seconds=2 * self.sizes.seconds)
         self._afresh("slow_reader", [contender(name) for name in names], run, timeout=_PATIENCE)
 
     def growth(self, names: Sequence[str]) -> None:
