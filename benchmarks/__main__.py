@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from statistics import median
 
 import click
 
@@ -12,12 +13,15 @@ from . import goals, report, versions
 from .bench import Bench
 from .contenders import ROOT
 from .costs import measure as measure_costs
+from .generator import PROGRAM
 from .results import Results
 from .suite import FULL, QUICK, SMOKE, Suite, say
 
 _RESULTS = ROOT / "benchmarks" / "results"
 _PAGE = ROOT / "docs" / "performance.md"
 _IMAGES = ROOT / "docs" / "images"
+#: Share of the time that a server may be ready to run and not run.
+_NOISE = 0.05
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,6 +41,8 @@ def main(*, quick: bool, smoke: bool, results: Path | None, docs: bool, earlier:
     if earlier is not None:
         _write_docs(Results.load(earlier))
         return
+    if not PROGRAM.exists():
+        raise click.ClickException("the load generator is not built; run: make -C benchmarks")
     found = Results(machine=versions.describe())
     sizes = SMOKE if smoke else QUICK if quick else FULL
     name = "smoke" if smoke else "quick" if quick else "full"
@@ -52,10 +58,18 @@ def main(*, quick: bool, smoke: bool, results: Path | None, docs: bool, earlier:
         for failure in found.failures:
             say(f"not measured: {failure['workload']} of {failure['server']}: {failure['reason']}")
         say(f"wrote {path}")
+    _look_at_noise(found)
     if quick or smoke:
         click.echo(goals.summary(found))
     elif docs:
         _write_docs(found)
+
+
+def _look_at_noise(results: Results) -> None:
+    """Say so when servers had to wait for their core: somebody else was busy, and times mean little."""
+    waited = [sample.figures["server_waited"] for sample in results.samples if "server_waited" in sample.figures]
+    if waited and median(waited) > _NOISE:
+        say(f"the machine was not quiet: servers waited for their core {100 * median(waited):.0f} % of the time")
 
 
 def _write_docs(results: Results) -> None:

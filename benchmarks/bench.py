@@ -64,7 +64,7 @@ class Bench:
         self._stack.close()
 
     @contextlib.contextmanager
-    def rig(self, contender: Contender, *, timeout: float = 60.0) -> Iterator[Rig]:
+    def rig(self, contender: Contender, *, timeout: float = 120.0) -> Iterator[Rig]:
         """Start a server, with a database of its own if it needs one, and a generator for it."""
         uri = self._database(contender) if contender.has_database else None
         env = {"BENCH_MONGODB_URI": uri} if uri else {}

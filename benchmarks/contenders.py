@@ -10,13 +10,15 @@ from pathlib import Path
 
 from .peers import PEERS
 
-__all__ = ["LIMIT", "ROOT", "WSFLASK", "Contender", "contender", "title_of"]
+__all__ = ["FLASK_SOCKETIO", "LIMIT", "NODE_WS", "ROOT", "WSFLASK", "Contender", "contender", "title_of"]
 
 ROOT = Path(__file__).resolve().parent.parent
 
 #: The C loop: one plain send() for each frame and socket.
 LIMIT = "limit"
 WSFLASK = "wsflask"
+#: The peers that the goals are about.
+FLASK_SOCKETIO, NODE_WS = "flask_socketio_gevent", "node_ws"
 
 #: How the name of a peer ends whose clients sign in.
 _LOGIN = "_login"

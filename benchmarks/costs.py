@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ __all__ = ["measure"]
 
 _Rows = Collection[dict[str, Any]]
 
+#: The groups of documents that no view shows, and that the watched one does.
+_UNSEEN, _SEEN = "unseen", "seen"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sizes:
@@ -32,8 +36,9 @@ class _Sizes:
     #: Views with many rows, the first fifth of them to warm up, and the rows of each.
     views: int = 20
     rows: int = 2500
-    #: Documents that are inserted, one by one, and who sees them.
+    #: Documents that are inserted, one by one or so many at once, and who sees them.
     changes: int = 5000
+    bulk: int = 50
     watchers: int = 100
 
 
@@ -45,11 +50,18 @@ def measure(bench: Bench, results: Results, *, is_small: bool = False) -> None:
     sizes = _SMALL if is_small else _Sizes()
     for turn in range(sizes.turns):
         for workload in (_subscriptions, _view_rows, _changes):
-            with bench.rig(contender(WSFLASK)) as rig, MongoClient(rig.database_uri) as client:
-                rows: _Rows = client.get_default_database()["row"]
+            with bench.rig(contender(WSFLASK)) as rig, _rows(rig) as rows:
                 figures = workload(rig, rows, bench.cookies, sizes)
             results.add(Sample("costs", WSFLASK, sizes.clients, str(turn), figures))
             say("costs        " + " ".join(f"{name}={value:.4g}" for name, value in figures.items()))
+
+
+@contextmanager
+def _rows(rig: Rig) -> Iterator[_Rows]:
+    """Open the collection of the documents that views show."""
+    client: MongoClient[dict[str, Any]] = MongoClient(rig.database_uri)
+    with client:
+        yield client.get_default_database()["row"]
 
 
 def _subscriptions(rig: Rig, rows: _Rows, cookies: Sequence[str], sizes: _Sizes) -> dict[str, float]:
@@ -91,32 +103,32 @@ def _changes(rig: Rig, rows: _Rows, cookies: Sequence[str], sizes: _Sizes) -> di
     """CPU time of a document that no view shows, and of one that a view with many subscribers shows."""
     with Crowd(rig.server.port, cookies) as crowd:
         crowd.connect(sizes.watchers)
-        crowd.subscribe(["watched"])
-        for group in ("elsewhere", "watched"):
-            _insert(rows, group, sizes.changes // 10)
+        crowd.subscribe([_SEEN])
+        for group in (_UNSEEN, _SEEN):
+            _insert(rows, group, sizes.changes // 10, 1)
         resting = _resting(rig)
-        spent = {group: _spent(rig, rows, group, sizes.changes, resting) for group in ("elsewhere", "watched")}
-        assert crowd.received > sizes.changes * sizes.watchers, "not every change was sent"
-    return {
-        "unseen_change_us": 1e6 * spent["elsewhere"] / sizes.changes,
-        "seen_change_us": 1e6 * spent["watched"] / sizes.changes,
-        "watchers": sizes.watchers,
-    }
+        each = {
+            f"{group}_change_{way}us": 1e6 * _spent(rig, rows, group, sizes.changes, at_once, resting) / sizes.changes
+            for group in (_UNSEEN, _SEEN)
+            for way, at_once in (("", 1), ("bulk_", sizes.bulk))
+        }
+        assert crowd.received > 2 * sizes.changes * sizes.watchers, "not every change was sent"
+    return {**each, "watchers": sizes.watchers}
 
 
-def _spent(rig: Rig, rows: _Rows, group: str, count: int, resting: float) -> float:
+def _spent(rig: Rig, rows: _Rows, group: str, count: int, at_once: int, resting: float) -> float:
     """Return the server's CPU seconds for so many inserts, less what it needs at rest."""
     _settle(rig)
     pids, started = rig.server.pids, time.monotonic()
     before = cpu_seconds(pids)
-    _insert(rows, group, count)
+    _insert(rows, group, count, at_once)
     _settle(rig)
     return cpu_seconds(pids) - before - resting * (time.monotonic() - started)
 
 
-def _insert(rows: _Rows, group: str, count: int) -> None:
-    for value in range(count):
-        rows.insert_one({"group": group, "value": value})
+def _insert(rows: _Rows, group: str, count: int, at_once: int) -> None:
+    for _ in range(0, count, at_once):
+        rows.insert_many([{"group": group, "value": value} for value in range(at_once)])
 
 
 def _grown(rig: Rig, act: Callable[[], object]) -> float:

@@ -51,6 +51,7 @@ class Crowd:
                 subprotocols=["wsflask.v1"],
                 timeout=_PATIENCE,
             )
+            assert opened.sock is not None
             opened.sock.setblocking(False)
             self._sockets.append(opened.sock)
             self._selector.register(opened.sock, selectors.EVENT_READ)

@@ -21,6 +21,8 @@ PROGRAM = ROOT / "benchmarks" / ".build" / "load"
 
 #: Seconds that an answer may be late, after the generator's own deadline for the command.
 _GRACE = 10.0
+#: How often clients that were turned away come again.
+_ATTEMPTS = 3
 
 
 class GeneratorFailed(Exception):
@@ -36,6 +38,7 @@ class Generator:
 
     def __init__(self, server: Server, *, cookies: Path | None = None, timeout: float = 60.0) -> None:
         self._timeout = timeout
+        self._server = server
         command = [str(PROGRAM), *_arguments(server.contender, server.port, cookies), "--timeout", f"{timeout:g}"]
         for pid in server.pids:
             command += ["--pid", str(pid)]
@@ -46,11 +49,20 @@ class Generator:
         self._unread = b""
 
     def connect(self, clients: int) -> dict[str, Any]:
-        """Open so many more sockets, and return when they have settled."""
-        answer = self._ask("connect", clients)
+        """Open so many more sockets, and return when they have settled; the figures are of the first attempt.
+
+        Those whom the server refuses or closes come again, as browsers do; "failed" counts them.
+
+        Raises:
+            GeneratorFailed: nobody, or not everybody after some attempts, could connect.
+        """
+        first = answer = self._ask("connect", clients)
+        for _ in range(_ATTEMPTS):
+            if answer["failed"]:
+                answer = self._ask("connect", answer["failed"])
         if answer["failed"]:
-            raise GeneratorFailed(f"{answer['failed']} of {clients} clients could not connect: {answer.get('status')}")
-        return answer
+            raise self._failed(f"{answer['failed']} of {clients} clients could not connect: {answer.get('status')}")
+        return first
 
     def rounds(self, count: int | str, burst: int, size: int) -> dict[str, Any]:
         """Have bursts sent to all, one after the other: so many, or for so long ("0.5s")."""
@@ -90,10 +102,10 @@ class Generator:
         try:
             os.write(self._stdin, line.encode() + b"\n")
         except BrokenPipeError:
-            raise GeneratorFailed(f"{line}: the generator has ended ({self._process.poll()})") from None
+            raise self._failed(f"{line}: the generator has ended ({self._process.poll()})") from None
         answer: dict[str, Any] = json.loads(self._answer(line))
         if "error" in answer:
-            raise GeneratorFailed(f"{line}: {answer['error']} {answer.get('server_said', '')}".rstrip())
+            raise self._failed(f"{line}: {answer['error']} {answer.get('server_said', '')}".rstrip())
         return answer
 
     def _answer(self, line: str) -> bytes:
@@ -101,13 +113,17 @@ class Generator:
         while b"\n" not in self._unread:
             ready, _, _ = select.select([self._stdout], [], [], max(deadline - time.monotonic(), 0))
             if not ready:
-                raise GeneratorFailed(f"{line}: no answer within {self._timeout + _GRACE:.0f} s")
+                raise self._failed(f"{line}: no answer within {self._timeout + _GRACE:.0f} s")
             data = os.read(self._stdout, 65536)
             if not data:
-                raise GeneratorFailed(f"{line}: the generator ended ({self._process.wait()})")
+                raise self._failed(f"{line}: the generator ended ({self._process.wait()})")
             self._unread += data
         answer, _, self._unread = self._unread.partition(b"\n")
         return answer
+
+    def _failed(self, reason: str) -> GeneratorFailed:
+        log = self._server.log.splitlines()
+        return GeneratorFailed(f"{reason} (the server's log ends with: {log[-1]})" if log else reason)
 
     def stop(self) -> None:
         """End the generator. May be called twice."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .contenders import LIMIT, WSFLASK
+from .contenders import FLASK_SOCKETIO, LIMIT, NODE_WS, WSFLASK
 from .results import Results, Spread
-from .suite import FLASK_SOCKETIO, NODE_WS
 
 __all__ = ["GOALS", "Goal", "summary"]
 

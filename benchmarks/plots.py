@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -81,11 +81,12 @@ def _bars(
     canvas, axes = _axes(title, height=1.0 + 0.36 * len(servers))
     medians = [known[server].median for server in servers]
     whiskers = [_below([known[s] for s in servers]), _above([known[s] for s in servers])]
-    bars = axes.barh(
-        [title_of(server) for server in servers], medians, color=[_color(server) for server in servers], height=0.7
-    )
+    colors = [_color(server) for server in servers]
+    axes.barh([title_of(server) for server in servers], medians, color=colors, height=0.7)
     axes.errorbar(medians, range(len(servers)), xerr=whiskers, fmt="none", ecolor=_INK, elinewidth=1, capsize=2)
-    axes.bar_label(bars, labels=[_label(known[server]) for server in servers], padding=10, fontsize=10)
+    for row, server in enumerate(servers):
+        place = (known[server].high, row)
+        axes.annotate(_label(known[server]), place, (6, 0), textcoords="offset points", va="center", fontsize=10)
     if is_logarithmic:
         axes.set_xscale("log")
     axes.margins(x=0.14)
@@ -102,13 +103,15 @@ def _growth(results: Results, path: Path) -> None:
     if not sizes:
         return
     canvas, axes = _axes("Fan-out to few and many clients: frames per second of the server's CPU time", height=4.2)
+    ends: dict[str, float] = {}
     for server, marker in zip(results.servers("growth"), _MARKERS, strict=False):
         medians = [results.median("growth", server, "frames_per_cpu_second", clients) for clients in sizes]
         drawn = [(clients, value) for clients, value in zip(sizes, medians, strict=True) if value is not None]
         if drawn:
-            xs, ys = zip(*drawn, strict=True)
-            axes.plot(xs, ys, color=_color(server), marker=marker, linewidth=2)
-            axes.annotate(title_of(server), (xs[-1], ys[-1]), xytext=(10, -4), textcoords="offset points")
+            axes.plot(*zip(*drawn, strict=True), color=_color(server), marker=marker, linewidth=2)
+            ends[title_of(server)] = drawn[-1][1]
+    for title, place in _apart(ends, gap=0.065 * max(ends.values())).items():
+        axes.annotate(title, (sizes[-1], place), (10, 0), textcoords="offset points", va="center")
     axes.set_xscale("log")
     axes.set_xticks(sizes, [f"{clients:,}" for clients in sizes])
     axes.minorticks_off()
@@ -117,6 +120,15 @@ def _growth(results: Results, path: Path) -> None:
     axes.set_xlabel("clients")
     axes.grid(axis="y", color="#e3e7eb")
     _save(canvas, path)
+
+
+def _apart(places: Mapping[str, float], *, gap: float) -> dict[str, float]:
+    """Return the places, from above, moved down where two are too close for their names."""
+    moved: dict[str, float] = {}
+    above = float("inf")
+    for name, place in sorted(places.items(), key=lambda item: item[1], reverse=True):
+        above = moved[name] = min(place, above - gap)
+    return moved
 
 
 def _axes(title: str, *, height: float) -> tuple[Figure, Axes]:

@@ -53,7 +53,7 @@ def _range(spread: Spread | None) -> str:
 
 def _table(head: Row, rows: Iterable[Row]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines).replace("|  |", "| |")
+    return "".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) + "\n" for line in lines)
 
 
 def _name(server: str) -> str:
@@ -76,20 +76,23 @@ def _goals(results: Results) -> str:
     return _table(("wsflask", "median", "min to max", "goal", "reached"), rows)
 
 
+def _cells(results: Results, workload: str, server: str, *figures: str) -> list[str]:
+    """Return the medians of these figures, as they are shown."""
+    return [number(results.median(workload, server, figure)) for figure in figures]
+
+
+def _to_limit(results: Results, workload: str, server: str, clients: int | None = None) -> str:
+    """Return what the server does with a second of CPU time, to what the C loop does."""
+    ratio = results.ratio(workload, server, LIMIT, _CPU, clients)
+    return number(ratio.median if ratio is not None else None)
+
+
 def _overview(results: Results) -> str:
     def row(server: str) -> Row:
-        fan = lambda figure: number(results.median("fanout", server, figure))  # noqa: E731 - one row, one word
-        ratio = results.ratio("fanout", server, LIMIT, _CPU)
-        return (
-            _name(server),
-            fan(_CPU),
-            number(ratio.median if ratio else None),
-            fan("frames_per_second"),
-            f"{fan('p50_ms')} / {fan('p99_ms')}",
-            number(results.median("idle", server, "kb_per_client")),
-            number(results.median("connects", server, "per_second")),
-            number(results.median("echo", server, "per_second")),
-        )
+        per_cpu, rate, p50, p99 = _cells(results, "fanout", server, _CPU, "frames_per_second", "p50_ms", "p99_ms")
+        memory = _cells(results, "idle", server, "kb_per_client")
+        rates = [*_cells(results, "connects", server, "per_second"), *_cells(results, "echo", server, "per_second")]
+        return (_name(server), per_cpu, _to_limit(results, "fanout", server), rate, f"{p50} / {p99}", *memory, *rates)
 
     head = ("", "fan-out, frames per CPU-second", "to the C loop", "frames/s", "p50 / p99 ms")
     servers = [server for server in _fastest_last(results, "fanout", _CPU) if server != "limit_join"]
@@ -98,9 +101,8 @@ def _overview(results: Results) -> str:
 
 def _bursts(results: Results) -> str:
     def row(server: str) -> Row:
-        figures = [number(results.median("burst", server, figure)) for figure in (_CPU, "frames_per_second", "p99_ms")]
-        ratio = results.ratio("burst", server, LIMIT, _CPU)
-        return (_name(server), figures[0], number(ratio.median if ratio else None), *figures[1:])
+        per_cpu, *more = _cells(results, "burst", server, _CPU, "frames_per_second", "p99_ms")
+        return (_name(server), per_cpu, _to_limit(results, "burst", server), *more)
 
     head = ("", "frames per CPU-second", "to the C loop, one send a frame", "frames/s", "p99 ms")
     return _table(head, map(row, _fastest_last(results, "burst", _CPU)))
@@ -108,13 +110,10 @@ def _bursts(results: Results) -> str:
 
 def _compression(results: Results) -> str:
     def row(server: str) -> Row:
-        ratio = results.ratio("compression", server, LIMIT, _CPU)
-        return (
-            _name(server) + (", uncompressed" if server == LIMIT else ""),
-            number(results.median("compression", server, _CPU)),
-            number(ratio.median if ratio else None),
-            number(results.median("compressed_memory", server, "kb_per_client")),
-        )
+        name = _name(server) + (", uncompressed" if server == LIMIT else "")
+        memory = _cells(results, "compressed_memory", server, "kb_per_client")
+        ratio = _to_limit(results, "compression", server)
+        return (name, *_cells(results, "compression", server, _CPU), ratio, *memory)
 
     head = ("", "frames per CPU-second", "to the C loop, uncompressed", "KB a client")
     return _table(head, map(row, _fastest_last(results, "compression", _CPU)))
@@ -122,10 +121,9 @@ def _compression(results: Results) -> str:
 
 def _connects(results: Results) -> str:
     def row(server: str) -> Row:
-        rate, cpu, count = (
-            results.median("connects", server, figure) for figure in ("per_second", "cpu_seconds", "connected")
-        )
-        return (_name(server), number(rate), number(1000 * cpu / count if cpu and count else None))
+        cpu, count = (results.median("connects", server, figure) for figure in ("cpu_seconds", "connected"))
+        each = number(1000 * cpu / count if cpu and count else None)
+        return (_name(server), *_cells(results, "connects", server, "per_second"), each)
 
     head = ("", "connects/s", "the server's CPU, ms each")
     return _table(head, map(row, _fastest_last(results, "connects", "per_second")))
@@ -133,10 +131,9 @@ def _connects(results: Results) -> str:
 
 def _slow_reader(results: Results) -> str:
     def row(server: str) -> Row:
-        median = lambda figure: results.median("slow_reader", server, figure)  # noqa: E731 - one row, one word
-        share = median("share")
+        share = results.median("slow_reader", server, "share")
         shown = "stands still" if share == 0 else number(share)
-        return (_name(server), shown, number(median("p99_ms_alone")), number(median("p99_ms")))
+        return (_name(server), shown, *_cells(results, "slow_reader", server, "p99_ms_alone", "p99_ms"))
 
     head = ("", "throughput of the others, to that without", "p99 ms without", "p99 ms with")
     return _table(head, map(row, _fastest_last(results, "slow_reader", "share")))
@@ -145,30 +142,67 @@ def _slow_reader(results: Results) -> str:
 def _growth(results: Results) -> str:
     sizes = results.sizes("growth")
 
-    def row(server: str) -> Row:
-        cells = []
-        for clients in sizes:
-            ratio = results.ratio("growth", server, LIMIT, _CPU, clients)
-            rate = number(results.median("growth", server, _CPU, clients))
-            cells.append(f"{rate} ({number(ratio.median)})" if ratio else rate)
-        return (_name(server), *cells)
+    def cell(server: str, clients: int) -> str:
+        rate = number(results.median("growth", server, _CPU, clients))
+        return f"{rate} ({_to_limit(results, 'growth', server, clients)})"
 
-    return _table(("", *(f"{clients:,} clients" for clients in sizes)), map(row, results.servers("growth")))
+    rows = ((_name(server), *(cell(server, clients) for clients in sizes)) for server in results.servers("growth"))
+    return _table(("", *(f"{clients:,} clients" for clients in sizes)), rows)
 
 
 def _crowd(results: Results) -> str:
-    figure = lambda name: results.median("crowd", WSFLASK, name)  # noqa: E731 - one table, one word
+    figures = (
+        "per_second",
+        "rss_kb",
+        "kb_per_client",
+        "rest_cpu_percent",
+        "cast_last_ms",
+        "cast_frames_per_cpu_second",
+    )
+    rate, rss, memory, rest, last, per_cpu = (results.median("crowd", WSFLASK, figure) for figure in figures)
     clients = max(results.sizes("crowd"), default=0)
-    memory = figure("rss_kb")
     rows = (
-        ("connects/s, all services greeting", number(figure("per_second"))),
-        ("memory of the worker with all of them", number(memory / 1024 if memory else None, "MB")),
-        ("memory a client", number(figure("kb_per_client"), "KB")),
-        ("CPU of the worker at rest", number(figure("rest_cpu_percent"), "% of a core")),
-        ("one broadcast: the last of them has it after", number(figure("cast_last_ms"), "ms")),
-        ("frames per CPU-second of that", number(figure("cast_frames_per_cpu_second"))),
+        ("connects/s, with user and greetings of three services", number(rate)),
+        ("memory of the worker with all of them", number(rss / 1024 if rss else None, "MB")),
+        ("memory a client", number(memory, "KB")),
+        ("CPU of the worker at rest", number(rest, "% of a core")),
+        ("one broadcast: the last of them has it after", number(last, "ms")),
+        ("frames per CPU-second of that", number(per_cpu)),
     )
     return _table((f"{clients:,} signed-in clients, one worker", ""), rows)
+
+
+def _costs(results: Results) -> str:
+    def one(workload: str, figure: str, scale: float = 1.0) -> float | None:
+        value = results.median(workload, WSFLASK, figure)
+        return value * scale if value is not None else None
+
+    def inverse(workload: str, figure: str) -> float | None:
+        rate = one(workload, figure)
+        return 1e6 / rate if rate else None
+
+    rows = (
+        ("an idle connection: session, user, three services", number(one("idle", "kb_per_client", 1024), "bytes")),
+        ("a subscription to a view that others share", number(one("costs", "shared_subscription_bytes"), "bytes")),
+        ("a subscription with a view of its own, no rows", number(one("costs", "own_subscription_bytes"), "bytes")),
+        ("a row of a view", number(one("costs", "row_bytes"), "bytes")),
+        ("a message in, with its reply", number(inverse("echo", "per_cpu_second"), "µs")),
+        ("a frame out, of a message to 1,000", number(inverse("fanout", _CPU), "µs")),
+        ("a change that touches no view", number(one("costs", "unseen_change_us"), "µs")),
+        ("the same, of 50 inserted at once", number(one("costs", "unseen_change_bulk_us"), "µs")),
+        ("a change that touches one view with 100 subscribers", number(one("costs", "seen_change_us"), "µs")),
+        ("the same, of 50 inserted at once", number(one("costs", "seen_change_bulk_us"), "µs")),
+    )
+    return _table(("", "memory, or CPU time of the worker"), rows)
+
+
+def _generator(results: Results) -> str:
+    def row(server: str) -> Row:
+        shares = [results.median("fanout", server, name) for name in ("load_busy", "load_waited", "server_waited")]
+        return (_name(server), *(f"{100 * share:.0f} %" if share is not None else "-" for share in shares))
+
+    head = ("fan-out", "generator busy", "generator waited for its core", "server waited for its core")
+    return _table(head, map(row, _fastest_last(results, "fanout", _CPU)))
 
 
 def _machine(results: Results) -> str:
@@ -198,6 +232,8 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "slow_reader": _slow_reader,
     "growth": _growth,
     "crowd": _crowd,
+    "costs": _costs,
+    "generator": _generator,
     "machine": _machine,
     "peers": _peers,
 }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from . import measures
 from .bench import Bench, Rig
-from .contenders import LIMIT, WSFLASK, Contender, contender
+from .contenders import FLASK_SOCKETIO, LIMIT, NODE_WS, WSFLASK, Contender, contender
 from .generator import GeneratorFailed
 from .peers import PEERS
 from .results import Results, Sample
@@ -20,7 +20,6 @@ from .servers import ServerFailed
 
 __all__ = ["FULL", "QUICK", "SMOKE", "Sizes", "Suite"]
 
-FLASK_SOCKETIO, NODE_WS = "flask_socketio_gevent", "node_ws"
 #: Messages that one request sends to each client in the workload of bursts.
 BURST = 16
 
@@ -52,7 +51,7 @@ class Sizes:
 
 
 FULL = Sizes()
-QUICK = Sizes(seconds=0.6, growth=(0,), crowd=0)
+QUICK = Sizes(turns=7, seconds=0.6, growth=(0,), crowd=0)
 SMOKE = Sizes(clients=40, turns=1, fresh=1, seconds=0.05, growth=(40,), crowd=50, rest=0.5)
 
 
@@ -110,7 +109,7 @@ class Suite:
 
     def slow_reader(self, names: Sequence[str]) -> None:
         """What one client that does not read costs the others."""
-        run = partial(measures.slow_reader, clients=self.sizes.clients, seconds=self.sizes.seconds)
+        run = partial(measures.slow_reader, clients=self.sizes.clients, seconds=2 * self.sizes.seconds)
         self._afresh("slow_reader", [contender(name) for name in names], run, timeout=_PATIENCE)
 
     def growth(self, names: Sequence[str]) -> None:
@@ -189,7 +188,7 @@ class Suite:
                     for rig in rigs[:: -1 if turn % 2 else 1]:
                         name = rig.contender.name
                         if workload.only is None or name in workload.only:
-                            with self._noting(workload.name, name, lambda rig=rig: rigs.remove(rig)):
+                            with self._noting(workload.name, name, partial(rigs.remove, rig)):
                                 self._sample(workload.name, name, size, f"{group}/{turn}", workload.run(rig))
 
     def _afresh(
@@ -199,7 +198,7 @@ class Suite:
         run: Callable[[Rig], dict[str, Any]],
         *,
         clients: int | None = None,
-        timeout: float = 60.0,
+        timeout: float = 120.0,
     ) -> None:
         """Run one workload on a server that was just started, again and again."""
         for turn in range(self.sizes.fresh):
@@ -213,14 +212,15 @@ class Suite:
         say(f"{workload:12} {server:24} {clients:6} " + " ".join(f"{key}={value}" for key, value in told.items()))
 
     @contextlib.contextmanager
-    def _noting(self, workload: str, server: str, give_up: Callable[[], object] = lambda: None) -> Any:
+    def _noting(self, workload: str, server: str, give_up: Callable[[], object] | None = None) -> Iterator[None]:
         """Go on with the others when a server fails."""
         try:
             yield
         except _FAILURES as error:
             self.results.fail(workload, server, str(error))
             say(f"{workload:12} {server:24} failed: {error}")
-            give_up()
+            if give_up is not None:
+                give_up()
 
 
 def say(text: str) -> None:

@@ -16,7 +16,6 @@ Needs `pip install atheris` (Linux; on macOS it has to be built with its own cla
 import argparse
 import hashlib
 import importlib
-import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -29,8 +28,21 @@ LIMITS = (1, 2, 20, 125, 126, 127, 300, 65535, 65536, 1 << 40)
 CUTS = 6
 RAW, BUILT, ROUND_TRIP = 0, 1, 2
 OPCODES = (0, 1, 2, 8, 9, 10, 1, 0)
-TOKENS = ('{"', '":', '","', "[", "]", "}", ",", "true", "false", "null", "NaN", "-", "1e999", "9223372036854775808",
-          "0.5", "\\u", "\\ud83c", "\\udf89", "\\\\", "channel", "payload", "id", "{}", "[]")  # fmt: skip
+CODES = (0, 999, 1000, 1003, 1004, 1006, 1007, 1014, 1015, 2999, 3000, 4999, 5000)
+#: What mutations may put in, for each target.
+WORDS: dict[str, tuple[bytes, ...]] = {
+    "frames": (
+        b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0", b"\x80\x80\0\0\0\0", b"\x89\x80\0\0\0\0", b"\x82\xfe\0\x7d",
+        b"\x82\xfe\0\x7e", b"\x82\xff\0\0\0\0\0\0\xff\xff", b"\x82\xff\0\0\0\0\0\1\0\0",
+        b"\xe4\xb8\x96", b"\xf0\x9f\x8e\x89", b"\xed\xa0\x80", b"\xf4\x90",
+        *(b"\x88\x82\0\0\0\0" + code.to_bytes(2, "big") for code in CODES),
+    ),
+    "messages": (
+        b'{"', b'":', b'","', b"{}", b"[]", b"true", b"false", b"null", b"NaN", b"-0", b"1e999", b"0.5",
+        b"\\u", b"\\ud83c\\udf89", b"\\\\", b"\\n", "é世🎉".encode(), b'"channel":"a', b'"payload":', b'"id":"',
+        b"9223372036854775807", b"9223372036854775808", b"-9223372036854775808", b"-9223372036854775809",
+    ),
+}  # fmt: skip
 
 
 def main() -> None:
@@ -114,9 +126,7 @@ def prepare(folder: Path, target: str) -> tuple[Path, Path]:
     corpus.mkdir(parents=True, exist_ok=True)
     for seed in frame_seeds() if target == "frames" else message_seeds():
         (corpus / hashlib.sha256(seed).hexdigest()[:40]).write_bytes(seed)
-    tokens = TOKENS if target == "messages" else ()
-    listed = [json.dumps(token) if "\\" in token or '"' in token else f'"{token}"' for token in tokens]
-    words.write_text("".join(f"{token}\n" for token in [*listed, r'"\x81\x80\x00\x00\x00\x00"']))
+    words.write_text("".join('"' + "".join(map(r"\x{:02x}".format, word)) + '"\n' for word in WORDS[target]))
     return corpus, words
 
 

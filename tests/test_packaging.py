@@ -19,7 +19,7 @@ from wsflask.embedded import free_port
 pytestmark = pytest.mark.slow
 
 #: What lies in a checkout, and is neither source nor wanted.
-_NOT_SOURCE = (".git", ".venv", "venv", "node_modules", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".ci")
+_NOT_SOURCE = (".git", ".venv*", "venv", "node_modules", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".ci")
 
 
 def files_below(*folders: str) -> set[str]:

@@ -1,10 +1,10 @@
-/* Latencies of millions of frames in bounded room: log-linear buckets, each less than 0.8 % wide. */
+/* Latencies of millions of frames in bounded room: log-linear buckets, each less than 0.8 % wide and told by its middle. */
 #ifndef HISTOGRAM_H
 #define HISTOGRAM_H
 
 #include <stdint.h>
 
-#define HISTOGRAM_BITS 7   /* 128 buckets for each power of two */
+#define HISTOGRAM_BITS 7    /* 128 buckets for each power of two */
 #define HISTOGRAM_POWERS 33 /* up to 2^39 ns, nine minutes; what is longer counts as that */
 #define HISTOGRAM_BUCKETS ((HISTOGRAM_POWERS) << HISTOGRAM_BITS)
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define SETTLED (300 * MILLISECOND) /* silence that ends the greetings after a handshake */
-#define SETTLING (5 * SECOND)     /* the longest to wait for it */
+#define SETTLING (5 * SECOND)       /* the longest to wait for it */
 #define PIDS 64
 #define TEXT_LIMIT (1024 * 1024)
 
@@ -30,7 +30,7 @@ static const char HELP[] =
     "  --socketio            speak Socket.IO 5 over Engine.IO 4\n"
     "  --deflate             offer permessage-deflate\n"
     "  --pid PID ...         the server's processes, for its CPU time and memory\n"
-    "  --timeout SECONDS     60: the longest a command may wait\n"
+    "  --timeout SECONDS     60: the longest a command may take beyond the time it was told\n"
     "\n"
     "Commands, one a line on stdin; each is answered by one line of JSON on stdout:\n"
     "\n"
@@ -523,7 +523,10 @@ static void command_wait(double seconds)
 static void command_memory(void)
 {
     json_begin();
-    json_number("rss_kb", server_memory(pids, pid_count), 0);
+    if (pid_count)
+        json_number("rss_kb", server_memory(pids, pid_count), 0);
+    else
+        json_null("rss_kb");
     json_count("connections", swarm.open);
     json_end();
 }

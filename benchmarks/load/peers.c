@@ -19,7 +19,7 @@
 #define SEND_LIMIT (1024 * 1024)
 #define EVENTS 1024
 #define MARKER_WITHIN 64
-#define PORTS_A_SOURCE 20000 /* sockets from one source address; Linux has about 28,000 ports to give */
+#define SOURCES 8 /* loopback addresses to connect from: each has only about 28,000 ports to give */
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -344,18 +344,17 @@ void peers_reserve(size_t more)
         abort();
 }
 
-/* The first 20,000 have the usual source; the next come from 127.0.0.2, and so on. Loopback only. */
+/* By turns from 127.0.0.2, 127.0.0.3 and so on; the port is chosen only at connect, when the target is known. */
 static void bind_source(int fd, size_t number)
 {
     const struct sockaddr_in *target = (const struct sockaddr_in *)&address;
     struct sockaddr_in source = {.sin_family = AF_INET};
-    uint32_t turn = (uint32_t)(number / PORTS_A_SOURCE);
     int on = 1;
-    if (turn == 0 || target->sin_family != AF_INET || ntohl(target->sin_addr.s_addr) >> 24 != 127)
+    if (target->sin_family != AF_INET || ntohl(target->sin_addr.s_addr) >> 24 != 127)
         return;
-    source.sin_addr.s_addr = htonl((127u << 24) + 1 + turn);
+    source.sin_addr.s_addr = htonl((127u << 24) + 2 + (uint32_t)(number % SOURCES));
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
-    bind(fd, (struct sockaddr *)&source, sizeof source); /* if it fails, connect says so */
+    bind(fd, (struct sockaddr *)&source, sizeof source); /* if it fails, the usual source will do */
 }
 
 static void send_request(struct peer *peer)

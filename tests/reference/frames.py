@@ -138,7 +138,9 @@ def _is_utf_8(data: list[int], *, is_final: bool) -> bool:
             if all(low <= byte <= high for byte, (low, high) in zip(found, ranges, strict=False)):
                 break
         else:
-            return False
+            # Python's decoder says of a surrogate's first two bytes only at the third that they are wrong.
+            rest = data[at:]
+            return not is_final and len(rest) == 2 and rest[0] == 0xED and 0xA0 <= rest[1] <= 0xBF
         if len(found) < len(ranges):
             return not is_final
         at += len(ranges)
