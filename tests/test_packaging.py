@@ -19,13 +19,19 @@ from wsflask.embedded import free_port
 pytestmark = pytest.mark.slow
 
 #: What lies in a checkout, and is neither source nor wanted.
-_NOT_SOURCE = (".git", ".venv*", "venv", "node_modules", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".ci")
+_NOT_SOURCE = (
+    ".git", ".venv*", "venv", "node_modules", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".ci", "*.so",
+)  # fmt: skip
+
+
+_IS_COMPILED = "from wsflask.transport import sends; print(sends.IS_COMPILED)"
 
 
 def files_below(*folders: str) -> set[str]:
     """Return the files of the checkout below these folders."""
     paths = (path for folder in folders for path in (ROOT / folder).rglob("*"))
-    return {str(path.relative_to(ROOT)) for path in paths if path.is_file() and "__pycache__" not in path.parts}
+    files = (path for path in paths if path.is_file() and path.suffix != ".so" and "__pycache__" not in path.parts)
+    return {str(path.relative_to(ROOT)) for path in files}
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +68,27 @@ def test_the_wheel_has_code_static_templates_and_data(built: Path) -> None:
 
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    assert files_below("wsflask") <= names
+    assert {name for name in files_below("wsflask") if not name.endswith(".c")} <= names
     assert {f"wsflask/{name}" for name in files_below("static", "templates")} <= names
     foreign = {name for name in names if not name.startswith("wsflask")}
     assert not foreign
+
+
+def test_the_loop_over_sockets_is_compiled(installed: Path) -> None:
+    assert run(str(installed / "python"), "-c", _IS_COMPILED, cwd=installed) == "True\n"
+
+
+def test_without_a_compiler_the_loop_is_python(tmp_path: Path) -> None:
+    shutil.copytree(ROOT, tmp_path / "source", ignore=shutil.ignore_patterns(*_NOT_SOURCE))
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    environment = {**os.environ, "CC": "no-such-compiler", "CXX": "no-such-compiler"}
+    arguments = [*command, "--target", str(tmp_path / "target"), str(tmp_path / "source")]
+
+    ended = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    script = f"import sys; sys.path.insert(0, {str(tmp_path / 'target')!r}); {_IS_COMPILED}"
+    assert run(sys.executable, "-I", "-c", script, cwd=tmp_path) == "False\n"
 
 
 def test_the_sdist_has_what_a_wheel_and_a_reader_need(built: Path) -> None:

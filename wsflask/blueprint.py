@@ -90,9 +90,8 @@ def _refusal(door: Door) -> Refused | None:
     refused = check_handshake(request.environ) or _check_origin(door.settings)
     if refused is not None:
         return refused
-    full = door.is_full()
-    if full is not None:
-        return Refused(503, full, {"Retry-After": "2"})
+    if (full := _full(door)) is not None:
+        return full
     try:
         g._wsflask_identity = door.sessions.identify()
     except PyMongoError as error:
@@ -101,7 +100,12 @@ def _refusal(door: Door) -> Refused | None:
     except Exception:
         _log.exception("a handshake was refused: its user could not be found out")
         return Refused(503, "The user cannot be found out.", {"Retry-After": "5"})
-    return None
+    return _full(door)  # Others may have come in meanwhile.
+
+
+def _full(door: Door) -> Refused | None:
+    reason = door.is_full()
+    return Refused(503, reason, {"Retry-After": "2"}) if reason is not None else None
 
 
 def _check_origin(settings: Settings) -> Refused | None:
