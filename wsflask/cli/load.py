@@ -104,7 +104,7 @@ class Load:
             self._start_one()
         self._await_all()
         self.figures.connect_seconds = time.perf_counter() - begun
-        self.figures.pings_allowed = self.open * self._per_connection
+        self.figures.pings_allowed = len(self.figures.welcome) * self._per_connection
 
     def _start_one(self) -> None:
         self._undecided += 1
