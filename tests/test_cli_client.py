@@ -25,6 +25,9 @@ from wsflask.protocol.frames import CLOSE, PING, PONG, TEXT, Event, FrameReader,
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 WELCOME = frame(b'{"channel":"welcome","payload":{"limits":{"messages_per_second":20.0}}}')
 
+#: A limit that would let nobody speak.
+IDLE = b'{"channel":"welcome","payload":{"limits":{"messages_per_second":0}}}'
+
 Speak = Callable[[Any], None]
 Start = Callable[[Speak], Target]
 
@@ -248,7 +251,7 @@ def test_refused_pings_are_counted_and_no_round_trips(serve: Start) -> None:
 
 @pytest.mark.parametrize(
     "first",
-    [b"hello", b'{"channel":"notifications","payload":{}}', b'{"channel":"welcome","payload":{}}', b'{"payload":1}'],
+    [b"hello", b'{"payload":1}', b'{"channel":"clipboard","payload":[]}', b'{"channel":"welcome","payload":{}}', IDLE],
 )
 def test_what_does_not_begin_with_a_welcome_is_not_wsflask(serve: Start, first: bytes) -> None:
     with pytest.raises(ConfigError, match=r"not wsflask .*something else answers there"):

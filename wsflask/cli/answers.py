@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -23,7 +23,7 @@ class _Envelope(msgspec.Struct, gc=False):
 
 
 class _Limits(msgspec.Struct):
-    messages_per_second: float
+    messages_per_second: Annotated[float, msgspec.Meta(gt=0)]
 
 
 class _Welcome(msgspec.Struct):

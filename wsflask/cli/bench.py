@@ -97,7 +97,7 @@ def bench(
     click.echo(_json(load, target) if as_json else _table(load, target))
     if is_stopped:
         raise click.Abort
-    if not load.figures.is_good:
+    if not load.figures.is_good or len(load.figures.welcome) < connections:
         raise click.exceptions.Exit(1)
 
 

@@ -71,6 +71,7 @@ class Load:
         self._cookies = itertools.cycle(cookies or [""])
         self._tabs: deque[_Tab] = deque()
         self._greenlets: list[gevent.Greenlet[..., Any]] = []
+        self._begun = time.perf_counter()
         self._undecided = 0
         self._all_decided = Event()
         self._first_failure: Failed | None = None
@@ -95,24 +96,20 @@ class Load:
 
     def _connect(self) -> None:
         self._start_one()
-        self._await_all()
+        self._all_decided.wait()
         if self._first_failure is not None:
             raise ConfigError(sentence(self._first_failure, self._target))
-        begun = time.perf_counter()
+        self._begun = time.perf_counter()
         for number in range(1, self.plan.connections):
-            gevent.sleep(max(0.0, begun + number / self.plan.rate - time.perf_counter()))
+            gevent.sleep(max(0.0, self._begun + number / self.plan.rate - time.perf_counter()))
             self._start_one()
-        self._await_all()
-        self.figures.connect_seconds = time.perf_counter() - begun
-        self.figures.pings_allowed = self.open * self._per_connection
+        self._all_decided.wait()
+        self.figures.pings_allowed = len(self.figures.welcome) * self._per_connection
 
     def _start_one(self) -> None:
         self._undecided += 1
         self._all_decided.clear()
         self._greenlets.append(gevent.spawn(self._live, next(self._cookies)))
-
-    def _await_all(self) -> None:
-        self._all_decided.wait()
 
     def _decided(self) -> None:
         self._undecided -= 1
@@ -150,7 +147,9 @@ class Load:
             except BaseException:
                 client.close()
                 raise
-        self.figures.welcome.add(time.perf_counter() - begun)
+        now = time.perf_counter()
+        self.figures.welcome.add(now - begun)
+        self.figures.connect_seconds = now - self._begun
         tab = _Tab(client, begun)
         self._count(client)
         self._tabs.append(tab)

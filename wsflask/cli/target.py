@@ -61,6 +61,8 @@ def find_target(url: str, *, origin: str | None = None, is_insecure: bool = Fals
         raise _no_url(url) from None
     if not parts.hostname or "@" in parts.netloc or not (url.isascii() and url.isprintable()) or " " in url:
         raise _no_url(url)
+    if origin is not None and not (origin.isascii() and origin.isprintable()):
+        raise ConfigError(f"{origin!r} is no origin; write one such as https://ui.example.com")
     path = parts.path if parts.scheme == scheme else parts.path.rstrip("/") + _PATH
     query = f"?{parts.query}" if parts.query else ""
     family, address = _look_up(parts.hostname, port)
