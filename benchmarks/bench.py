@@ -23,7 +23,7 @@ from .servers import Server, leave_the_first_core, raise_file_limit
 __all__ = ["Bench", "Rig"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rig:
     """A running server, and the generator that loads it."""
 

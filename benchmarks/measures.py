@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from statistics import mean
 from typing import Any
 
 from .bench import Rig
@@ -75,33 +74,35 @@ def crowd(rig: Rig, *, clients: int, rest: float) -> Figures:
     }
 
 
-def slow_reader(rig: Rig, *, clients: int, seconds: float) -> Figures:
-    """Send to all, then while one of them has stopped reading and its buffers are full, then to all again.
+def slow_reader(free: Rig, slowed: Rig, *, pairs: int, seconds: float) -> list[Figures]:
+    """Send to all on two servers by turns, while on one of them a client has stopped reading and its buffers are full.
 
-    A server that stands still with a slow reader has a share of 0.
+    Both servers have as many clients, and they trade places afterwards. A server that stands still has a share of 0.
     """
-    rig.load.connect(clients)
-    warm_up(rig)
-    before = fan_out(rig, seconds=seconds)
-    rig.load.stall(1)
+    free.load.rounds(_FILL_ROUNDS * 5, 1, _FILL_SIZE)  # what filling does to the buffers of all, it has done to both
+    slowed.load.stall(1)
+    found = []
     try:
-        held = _fill_the_stalled(rig)
-        beside = fan_out(rig, seconds=seconds)
+        held = _fill_the_stalled(slowed)
+        for pair in range(pairs):
+            both = {rig: fan_out(rig, seconds=seconds) for rig in (free, slowed)[:: -1 if pair % 2 else 1]}
+            found.append(_beside(both[free], both[slowed], held))
     except GeneratorFailed as error:
-        return {"share": 0.0, "p99_ms_alone": before["p99_ms"], "stopped": str(error)}
-    rig.load.unstall()
-    rig.load.connect(clients - rig.load.memory()["connections"])  # the server may have closed it
-    settle(rig)
-    after = fan_out(rig, seconds=seconds)
-    alone = mean((before["frames_per_second"], after["frames_per_second"]))
+        return [{"share": 0.0, "stopped": str(error)}]
+    slowed.load.unstall()
+    slowed.load.connect(free.load.memory()["connections"] - slowed.load.memory()["connections"])
+    settle(slowed)
+    return found
+
+
+def _beside(free: Figures, slowed: Figures, held: int) -> Figures:
     return {
-        "share": beside["frames_per_second"] / alone,
-        "p99_ms_alone": mean((before["p99_ms"], after["p99_ms"])),
-        "p99_ms": beside["p99_ms"],
-        "frames_per_second_alone": alone,
-        "frames_per_second": beside["frames_per_second"],
+        "share": slowed["frames_per_second"] / free["frames_per_second"],
+        "cpu_share": slowed["frames_per_cpu_second"] / free["frames_per_cpu_second"],
+        "p99_ms_alone": free["p99_ms"],
+        "p99_ms": slowed["p99_ms"],
         "held_bytes": held,
-        "closed": beside["closed"],
+        "closed": slowed["closed"],
     }
 
 

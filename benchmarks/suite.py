@@ -37,6 +37,8 @@ class Sizes:
     #: Turns of those that are compared, and of those that need a fresh server each time.
     turns: int = 5
     fresh: int = 3
+    #: Samples of a server with a slow reader and one without, for each of two servers that trade places.
+    pairs: int = 6
     #: How long one sample of a fan-out or of an echo takes.
     seconds: float = 1.0
     growth: tuple[int, ...] = (100, 1000, 5000, 10_000)
@@ -52,7 +54,7 @@ class Sizes:
 
 FULL = Sizes()
 QUICK = Sizes(turns=7, seconds=0.6, growth=(0,), crowd=0)
-SMOKE = Sizes(clients=40, turns=1, fresh=1, seconds=0.05, growth=(40,), crowd=50, rest=0.5)
+SMOKE = Sizes(clients=40, turns=1, fresh=1, pairs=1, seconds=0.05, growth=(40,), crowd=50, rest=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,18 @@ class Suite:
 
     def slow_reader(self, names: Sequence[str]) -> None:
         """What one client that does not read costs the others."""
-        run = partial(measures.slow_reader, clients=self.sizes.clients, seconds=2 * self.sizes.seconds)
-        self._afresh("slow_reader", [contender(name) for name in names], run, timeout=_PATIENCE)
+        for name in names:
+            one = partial(self.bench.rig, contender(name), timeout=_PATIENCE)
+            with self._noting("slow_reader", name), one() as first, one() as second:
+                for rig in (first, second):
+                    rig.load.connect(self.sizes.clients)
+                    measures.warm_up(rig)
+                for place, (free, slowed) in enumerate(((first, second), (second, first))):
+                    pairs = measures.slow_reader(free, slowed, pairs=self.sizes.pairs, seconds=self.sizes.seconds)
+                    for pair, figures in enumerate(pairs):
+                        self._sample("slow_reader", name, self.sizes.clients, f"{place}/{pair}", figures)
+                    if not all(figures["share"] for figures in pairs):
+                        break
 
     def growth(self, names: Sequence[str]) -> None:
         """Fan-out to few and to many clients."""
