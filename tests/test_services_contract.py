@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import flask_login
+import gevent
 import pytest
 from flask import Flask
 
@@ -341,6 +342,27 @@ def test_a_service_that_fails_to_greet_lets_the_client_come_back(caplog: pytest.
 
     assert connection.close_code == 1013
     assert "Noted.on_connect failed" in caplog.text
+
+
+def test_no_more_clients_than_the_limit_are_greeted_at_the_same_time() -> None:
+    present: list[int] = []
+
+    class Slow(Service):
+        channel = "slow"
+        inside = 0
+
+        def on_connect(self, ws: Connection, user: Any) -> None:
+            self.inside += 1
+            present.append(self.inside)
+            gevent.sleep(0.001)
+            self.inside -= 1
+
+    server = server_with(Slow, WSFLASK_GREETINGS_AT_ONCE=3)
+
+    gevent.joinall([gevent.spawn(connect, server) for _ in range(10)], raise_error=True)
+
+    assert max(present) == 3
+    assert len(present) == 10
 
 
 def test_every_service_hears_of_the_end_even_when_one_fails(caplog: pytest.LogCaptureFixture) -> None:

@@ -41,6 +41,9 @@ class Settings:
     max_connections: int = 16_000
     #: Open connections a user may have in one process; one more is closed 4504.
     connections_per_user: int = 20
+    #: Clients that services greet at the same time, the others wait for their turn: each greeting may query the
+    #: database, whose pool has 100 connections by default. Thousands come at once when a worker was restarted.
+    greetings_at_once: int = 100
     #: How connections are kept: "auto" (parked where possible), "parked", "threaded" (a greenlet or thread each).
     transport: str = "auto"
     #: Whether parked clients that offer permessage-deflate get compressed messages: less to transfer, more to compute.

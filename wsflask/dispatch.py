@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -45,11 +46,14 @@ class Dispatcher:
         self._hooks = hooks
         self._settings = settings
         self._welcome: Message | None = None
+        self._greeters = threading.BoundedSemaphore(settings.greetings_at_once)
         self._limits = Limits(settings.max_json_depth, settings.max_json_keys, settings.max_json_string)
 
     def opened(self, connection: Connection) -> None:
         """Have every service greet the client."""
-        self._hooks.run_hook(self._hooks.on_connect, connection, connection.user)
+        with self._greeters:
+            if connection.is_open:
+                self._hooks.run_hook(self._hooks.on_connect, connection, connection.user)
 
     def welcome(self, connection: Connection) -> None:
         """Welcome the client; to be called before anything else can be sent to it."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from flask import Blueprint, Flask
 from flask.sansio.app import App
+from pymongo.errors import PyMongoError
 from werkzeug.utils import import_string
 
 from .access.exposure import Exposures
@@ -223,12 +224,14 @@ class WebSocketServer:
         return self.hub.remove(ws)
 
     def on_connect(self, ws: Connection, user: Any) -> None:
-        """Call every service's on_connect; one that fails does not keep the others from theirs."""
+        """Call every service's on_connect; if one fails the client is closed with 1013, and comes again later."""
         for service in self.services:
             try:
                 service.on_connect(ws, user)
-            except Exception:
-                _log.exception("%s.on_connect failed for user %r", type(service).__name__, ws.user_id)
+            except Exception as error:
+                name, is_outage = type(service).__name__, isinstance(error, PyMongoError)
+                sentence = "%s.on_connect failed for user %r: %s"
+                _log.error(sentence, name, ws.user_id, type(error).__name__, exc_info=not is_outage)
                 ws.close(CloseCode.OVERLOAD, "try again")
                 return
 
