@@ -34,13 +34,15 @@ class Sizes:
 
     #: Clients at once, in all but the workloads that count them.
     clients: int = 1000
-    #: Turns of those that are compared, and of those that need a fresh server each time.
+    #: Turns of servers that are compared, those in which clients connect, and fresh servers whose memory is looked at.
     turns: int = 5
+    connects: int = 5
     fresh: int = 3
     #: Samples of a server with a slow reader and one without, for each of two servers that trade places.
-    pairs: int = 6
-    #: How long one sample of a fan-out or of an echo takes.
+    pairs: int = 10
+    #: How long one sample of a fan-out or of an echo takes, and one beside a slow reader.
     seconds: float = 1.0
+    pair_seconds: float = 0.35
     growth: tuple[int, ...] = (100, 1000, 5000, 10_000)
     crowd: int = 10_000
     #: How long the crowd is watched at rest.
@@ -53,8 +55,10 @@ class Sizes:
 
 
 FULL = Sizes()
-QUICK = Sizes(turns=7, seconds=0.6, growth=(0,), crowd=0)
-SMOKE = Sizes(clients=40, turns=1, fresh=1, pairs=1, seconds=0.05, growth=(40,), crowd=50, rest=0.5)
+QUICK = Sizes(turns=9, seconds=0.45, growth=(0,), crowd=0)
+SMOKE = Sizes(
+    clients=40, turns=1, connects=1, fresh=1, pairs=1, seconds=0.05, pair_seconds=0.05, growth=(40,), crowd=50, rest=0.5
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class Suite:
             measures.connects(rig, clients=min(measures.WARM_CLIENTS, self.sizes.clients))
 
         run = partial(measures.connects, clients=self.sizes.clients)
-        self._match(contenders, [_Workload("connects", run)], prepare=prepare)
+        self._match(contenders, [_Workload("connects", run)], turns=self.sizes.connects, prepare=prepare)
 
     def slow_reader(self, names: Sequence[str]) -> None:
         """What one client that does not read costs the others."""
@@ -118,7 +122,7 @@ class Suite:
                     rig.load.connect(self.sizes.clients)
                     measures.warm_up(rig)
                 for place, (free, slowed) in enumerate(((first, second), (second, first))):
-                    pairs = measures.slow_reader(free, slowed, pairs=self.sizes.pairs, seconds=self.sizes.seconds)
+                    pairs = measures.slow_reader(free, slowed, pairs=self.sizes.pairs, seconds=self.sizes.pair_seconds)
                     for pair, figures in enumerate(pairs):
                         self._sample("slow_reader", name, self.sizes.clients, f"{place}/{pair}", figures)
                     if not all(figures["share"] for figures in pairs):
@@ -179,6 +183,7 @@ class Suite:
         workloads: Sequence[_Workload],
         *,
         clients: int | None = None,
+        turns: int | None = None,
         prepare: Callable[[Rig], None] | None = None,
     ) -> None:
         """Run the servers side by side; in each turn each of them has each workload once, in changing order."""
@@ -195,7 +200,7 @@ class Suite:
                         measures.warm_up(rig)
                     rigs.append(rig)
             group = "+".join(each.name for each in contenders)
-            for turn in range(self.sizes.turns):
+            for turn in range(turns or self.sizes.turns):
                 for workload in workloads:
                     for rig in rigs[:: -1 if turn % 2 else 1]:
                         name = rig.contender.name
