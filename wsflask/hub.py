@@ -31,7 +31,8 @@ class Hub:
         #: Writes for the connections of an event loop.
         self.outflow = Outflow()
         self._all: dict[Connection, None] = {}
-        self._by_user: dict[str, dict[Connection, None]] = {}
+        #: A tuple, not a dict: most users have one connection, nobody has more than a few.
+        self._by_user: dict[str, tuple[Connection, ...]] = {}
         self._by_group: dict[str, dict[Connection, None]] = {}
         self._lock = threading.Lock()
 
@@ -42,7 +43,7 @@ class Hub:
         """Take the connection in."""
         with self._lock:
             self._all[connection] = None
-            self._by_user.setdefault(connection.user_id, {})[connection] = None
+            self._by_user[connection.user_id] = (*self._by_user.get(connection.user_id, ()), connection)
             for group in connection.groups:
                 self._by_group.setdefault(group, {})[connection] = None
 
@@ -51,9 +52,15 @@ class Hub:
         with self._lock:
             if self._all.pop(connection, 0) == 0:
                 return False
-            _discard(self._by_user, connection.user_id, connection)
+            others = tuple(other for other in self._by_user[connection.user_id] if other is not connection)
+            if others:
+                self._by_user[connection.user_id] = others
+            else:
+                del self._by_user[connection.user_id]
             for group in connection.groups:
-                _discard(self._by_group, group, connection)
+                self._by_group[group].pop(connection)
+                if not self._by_group[group]:
+                    del self._by_group[group]
             return True
 
     def connections(self) -> list[Connection]:
@@ -62,7 +69,7 @@ class Hub:
 
     def connections_of(self, user_id: str) -> tuple[Connection, ...]:
         """Return the user's connections: one for each tab and device."""
-        return tuple(self._by_user.get(user_id, ()))
+        return self._by_user.get(user_id, ())
 
     def user_ids(self) -> list[str]:
         """Return the ids of the users that are connected here."""
@@ -74,7 +81,7 @@ class Hub:
             return self.connections()
         found: dict[Connection, None] = {}
         for user_id in to.users:
-            found.update(self._by_user.get(user_id, {}))
+            found.update(dict.fromkeys(self._by_user.get(user_id, ())))
         for group in to.groups:
             found.update(self._by_group.get(group, {}))
         return list(found)
@@ -87,10 +94,3 @@ class Hub:
         """
         self.outflow.fan_out(message, connections)
 
-
-def _discard(index: dict[str, dict[Connection, None]], key: str, connection: Connection) -> None:
-    members = index.get(key)
-    if members is not None:
-        members.pop(connection, None)
-        if not members:
-            del index[key]
