@@ -35,6 +35,7 @@ ROWS = {
     "services": 6,
     "live": 6,
     "dispatch": 6,
+    "roster": 6,
     "session": 6,
     "blueprint": 7,
     "server": 8,

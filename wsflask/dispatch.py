@@ -17,7 +17,6 @@ from .errors import Refusal
 from .protocol.codes import SUBPROTOCOL, CloseCode
 from .protocol.messages import V1, Message, error_message
 from .protocol.requests import Limits, parse
-from .tasks import spawn
 
 __all__ = ["Dispatcher", "Hooks"]
 
@@ -82,7 +81,7 @@ class Dispatcher:
     def closed(self, connection: Connection) -> None:
         """Take the connection out of the hub; its services are told beside the caller."""
         if self._hooks.left(connection):
-            spawn("wsflask disconnect", self._disconnect, connection)
+            connection.beside(lambda: self._disconnect(connection))
 
     def _disconnect(self, connection: Connection) -> None:
         self._hooks.run_hook(self._hooks.on_disconnect, connection, connection.user)

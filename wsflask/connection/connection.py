@@ -6,6 +6,7 @@ import itertools
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Settings
@@ -139,6 +140,10 @@ class Connection(Outgoing):
             self._handler.opened(self)
         finally:
             self._handle_inbound()
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Do work beside the caller that goes on when the connection has closed."""
+        self._link.beside(work)
 
     def begin(self, request: Request) -> None:
         """Note the request that is handled from here on; `reply` answers it."""

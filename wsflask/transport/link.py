@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
+from ..tasks import spawn
+
 __all__ = ["Link", "Owner"]
 
 
@@ -56,6 +58,10 @@ class Link(ABC):
     @abstractmethod
     def run(self, work: Callable[[], None]) -> None:
         """Run work that may block, beside the event loop, on behalf of this socket."""
+
+    def beside(self, work: Callable[[], None]) -> None:
+        """Do work beside the caller, whoever that is; it may block."""
+        spawn("wsflask work", work)
 
     @abstractmethod
     def end_writing(self) -> None:

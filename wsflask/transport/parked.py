@@ -79,6 +79,9 @@ class ParkedLink(Link):
     def run(self, work: Callable[[], None]) -> None:
         self._crew.run(work)
 
+    def beside(self, work: Callable[[], None]) -> None:
+        self._crew.run(work)
+
     def end_writing(self) -> None:
         if self.descriptor >= 0:
             _shutdown(self.descriptor, socket.SHUT_WR)
