@@ -60,7 +60,7 @@ def main() -> None:
         sys.exit("atheris is missing; pip install atheris")
     with atheris.instrument_imports(include=["wsflask.protocol", "tests.reference"]):
         agreement = importlib.import_module("tests.reference.agreement")
-        limits = importlib.import_module("wsflask.protocol.messages").Limits
+        limits = importlib.import_module("wsflask.protocol.requests").Limits
     one = frames_target(agreement) if options.target == "frames" else messages_target(agreement, limits)
     corpus, words = prepare(options.folder, options.target)
     arguments = [f"-artifact_prefix={options.folder}/", "-print_final_stats=1", "-timeout=20", "-rss_limit_mb=2048"]

@@ -205,6 +205,14 @@ def test_the_limit_counts_bytes_not_characters() -> None:
     assert failure_of(client_frame("世".encode() * 334)) == 1009
 
 
+def test_the_first_133_bytes_of_a_long_message_are_no_message_of_127() -> None:
+    sent = client_frame(b"x" * 65536, mask=bytes(4))
+    reader = FrameReader(70000)
+
+    assert reader.feed(sent[:133]) == []
+    assert reader.feed(sent[133:]) == [Event(TEXT, "x" * 65536)]
+
+
 def test_one_message_does_not_count_for_the_next() -> None:
     fragments = client_frame(b"x" * 600, final=False) + client_frame(b"x" * 400, CONTINUATION)
 

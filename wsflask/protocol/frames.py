@@ -133,6 +133,8 @@ class FrameReader:
             head = 4
             if length < 126:
                 return None
+        elif length == 127:  # Not a length: it is in the next eight bytes.
+            return None
         if size != head + 4 + length or length > self._limit:
             return None
         words = (length + 3) // 4
