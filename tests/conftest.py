@@ -45,6 +45,18 @@ def database(mongo: EmbeddedMongo) -> Iterator[harness.Database]:
 
 
 @pytest.fixture
+def commands(mongo: EmbeddedMongo) -> Iterator[harness.Commands]:
+    """The commands of a fresh database: MongoEngine's alias "default" is connected to it; it is dropped afterwards."""
+    name = f"test_{uuid4().hex[:12]}"
+    counted = harness.Commands()
+    harness.disconnect()
+    client = mongoengine.connect(host=mongo.uri_of(name), uuidRepresentation="standard", event_listeners=[counted])
+    yield counted
+    client.drop_database(name)
+    harness.disconnect()
+
+
+@pytest.fixture
 def servers() -> Iterator[harness.Servers]:
     """Start web servers: `servers.gunicorn("module:app", workers=2, env={…})`; they end with the test."""
     with harness.Servers() as started:

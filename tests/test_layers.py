@@ -22,6 +22,7 @@ ROWS = {
     "tasks": 0,
     "protocol": 1,
     "encoding": 1,
+    "batches": 1,
     "documents": 1,
     "transport": 2,
     "feed": 2,

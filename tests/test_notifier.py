@@ -15,9 +15,8 @@ import pytest
 from bson import ObjectId
 from mongoengine import ValidationError
 from pymongo.errors import PyMongoError
-from pymongo.monitoring import CommandListener
 
-from tests.harness import Database, wait_until
+from tests.harness import Commands, Database, wait_until
 from tests.harness.stage import Actor, Stage
 from wsflask.documents import Notification, NotificationState, mark_read, unread_count
 from wsflask.documents.reading import read_states, unread_among
@@ -378,37 +377,6 @@ def test_after_the_last_tab_nothing_is_kept(stage: Stage) -> None:
     assert wait_until(lambda: len(service._mailroom.inboxes) == 0)
 
 
-class Commands(CommandListener):
-    """Counts what is asked of the database, the feed's own requests aside."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def started(self, event: Any) -> None:
-        if event.command_name not in ("getMore", "hello", "aggregate", "killCursors", "endSessions"):
-            self.names.append(event.command_name)
-
-    def succeeded(self, event: Any) -> None:
-        pass
-
-    def failed(self, event: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def commands(mongo: Any) -> Iterator[Commands]:
-    import mongoengine
-
-    counted = Commands()
-    name = "test_commands"
-    mongoengine.disconnect_all()
-    client = mongoengine.connect(host=mongo.uri_of(name), uuidRepresentation="standard", event_listeners=[counted])
-    client.drop_database(name)
-    yield counted
-    client.drop_database(name)
-    mongoengine.disconnect_all()
-
-
 def test_a_fan_out_asks_the_database_nothing(commands: Commands) -> None:
     with Stage(Notifier) as stage:
         actors = [stage.connect(f"user{number}", groups=["desk"]) for number in range(60)]
@@ -417,7 +385,7 @@ def test_a_fan_out_asks_the_database_nothing(commands: Commands) -> None:
         tell("before")  # relayed: what the services query when they start is behind them
         for actor in actors:
             actor.wait(CHANNEL, 2)
-        commands.names.clear()
+        commands.clear()
 
         for _ in range(3):
             tell("to all")
@@ -433,10 +401,10 @@ def test_a_connect_costs_two_queries_and_a_second_tab_none(commands: Commands) -
     with Stage(Notifier) as stage:
         tell("before")
         stage.connect("bob").wait(CHANNEL, 1)
-        commands.names.clear()
+        commands.clear()
 
         stage.connect("ada").wait(CHANNEL, 1)
-        first = list(commands.names)
+        first = commands.names
         stage.connect("ada").wait(CHANNEL, 1)
 
         assert first == ["find", "find"]
@@ -447,7 +415,7 @@ def test_many_who_come_at_once_are_loaded_together(commands: Commands) -> None:
     with Stage(Notifier) as stage:
         tell("to all")
         stage.connect("first").wait(CHANNEL, 1)
-        commands.names.clear()
+        commands.clear()
 
         actors = [stage.connect(f"user{number}", groups=[f"group{number}"]) for number in range(200)]
         for actor in actors:
@@ -465,7 +433,7 @@ def test_after_a_gap_all_users_are_loaded_by_two_queries(commands: Commands) -> 
         tell()
         for actor in actors:
             actor.wait(CHANNEL, 2)
-        commands.names.clear()
+        commands.clear()
 
         Notification._get_collection().drop()
         for actor in actors:

@@ -7,13 +7,15 @@ from typing import Any
 
 import flask
 import flask_login
+import gevent
+import pymongo
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from mongoengine import BooleanField, Document, StringField
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, NetworkTimeout
 
-from tests.harness import Database
+from tests.harness import Commands, Database
 from tests.harness.links import MemoryLink
 from wsflask.connection import Connection
 from wsflask.documents import EndedSession
@@ -291,6 +293,42 @@ def test_who_signs_in_with_every_request_is_not_shut_out_by_a_logout(site: Site)
 
     assert isinstance(identity, Identity)
     assert identity.session_id == "request:ada"
+
+
+def test_handshakes_that_come_at_once_ask_together_whose_session_has_ended(commands: Commands) -> None:
+    site = Site()
+    browsers = [site.browser(f"user{number}") for number in range(40)]
+    cookies = [cookie_of(browser) for browser in browsers]
+    for browser in browsers[:10]:
+        browser.get("/logout")
+    commands.clear()
+
+    handshakes = [gevent.spawn(site.identify, cookie) for cookie in cookies]
+    identities = [handshake.get() for handshake in handshakes]
+
+    assert [identity.user_id if identity else None for identity in identities] == [
+        None if number < 10 else f"user{number}" for number in range(40)
+    ]
+    assert len(commands.on("test_staff")) == 40
+    assert len(commands.on("wsflask_ended_sessions")) <= 10
+
+
+def test_a_handshake_waits_no_longer_for_a_frozen_database_than_the_setting_says(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = []
+
+    def freeze(sessions: Any) -> None:
+        left.append(pymongo._csot.remaining())
+        raise NetworkTimeout("frozen")
+
+    cookie = cookie_of(site.browser("ada"))
+    monkeypatch.setattr(site.server.sessions._ended, "_query", freeze)
+
+    refusal = site.admit(cookie)
+
+    assert refusal.status_code == 503
+    assert left[0] == pytest.approx(site.server.settings.database_timeout, abs=0.1)
 
 
 def test_an_inactive_user_is_nobody(site: Site) -> None:

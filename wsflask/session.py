@@ -12,6 +12,8 @@ import flask_login
 from flask import Flask
 from mongoengine import Document
 
+from .batches import Batches
+from .config import Settings
 from .connection import Connection
 from .documents import EndedSession
 from .errors import ConfigError
@@ -33,6 +35,9 @@ class Sessions:
         self._app = app
         self._memory_days = memory_days
         self._groups = groups or _groups_of
+        timeout = Settings.from_config(app.config).database_timeout
+        #: Handshakes that come at the same time ask together; each by a query that began after it had come.
+        self._ended: Batches[str, set[str]] = Batches(EndedSession.ended_among, timeout=timeout)
         flask_login.user_logged_in.connect(self._logged_in, app)
         flask_login.user_loaded_from_cookie.connect(self._remembered, app)
         flask_login.user_logged_out.connect(self._logged_out, app)
@@ -40,7 +45,7 @@ class Sessions:
     def identify(self) -> Identity | None:
         """Return who the current request belongs to; None when nobody is signed in or the session was ended.
 
-        Loads the user once. May switch.
+        Loads the user once; the question whether the session has ended is one for all who come at once. May switch.
 
         Raises:
             ConfigError: the application has no LoginManager, not even after it was set up.
@@ -52,7 +57,7 @@ class Sessions:
             return None
         user_id = str(user.get_id())
         session_id = self._session_id(user_id)
-        if EndedSession.is_ended(session_id):
+        if session_id in self._ended.ask(session_id):
             return None
         return Identity(user, user_id, frozenset(map(str, self._groups(user))), session_id)
 

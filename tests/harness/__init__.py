@@ -14,6 +14,7 @@ from .basics import (
     require_program,
     wait_until,
 )
+from .commands import Commands
 from .logins import login
 from .processes import Leftovers, children_of, descendants_of, is_running
 from .servers import Servers, WebServer
@@ -23,6 +24,7 @@ __all__ = [
     "MS",
     "PATIENCE",
     "ROOT",
+    "Commands",
     "Database",
     "Leftovers",
     "Servers",
