@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 from mongoengine import ValidationError
+from pymongo import ReadPreference
 
 from tests.harness import Database
 from wsflask.documents import (
@@ -252,3 +253,14 @@ def test_an_ended_session_is_known_by_its_id(database: Database) -> None:
     assert not EndedSession.is_ended("def")
     assert EndedSession.ended_among({"abc", "def"}) == {"abc"}
     assert EndedSession.ended_among(()) == set()
+
+
+def test_whether_a_session_has_ended_is_asked_of_the_primary(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    EndedSession.end("abc", "ada", days=2)
+    elsewhere = EndedSession._get_collection().with_options(read_preference=ReadPreference.SECONDARY)
+    monkeypatch.setattr(EndedSession, "_get_collection", lambda: elsewhere)
+
+    assert EndedSession.is_ended("abc")
+    assert EndedSession.last_end("abc") > 0

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable
+from typing import Any
 
 from mongoengine import Document, StringField
+from pymongo import ReadPreference
+from pymongo.collection import Collection
 
 from .fields import UTCDateTimeField, utc_now
 
@@ -45,7 +48,7 @@ class EndedSession(Document):
     @classmethod
     def last_end(cls, session_id: str) -> int:
         """Return when the session ended last, in milliseconds since 1970, or 0. One query; may switch."""
-        found = cls._get_collection().find_one({"_id": session_id}, {"ended_dt": 1})
+        found = cls._on_primary().find_one({"_id": session_id}, {"ended_dt": 1})
         if found is None:
             return 0
         moment: datetime.datetime = found["ended_dt"]
@@ -59,5 +62,11 @@ class EndedSession(Document):
     @classmethod
     def ended_among(cls, session_ids: Iterable[str]) -> set[str]:
         """Return those of the sessions that have ended. One query; may switch."""
-        found = cls._get_collection().find({"_id": {"$in": list(session_ids)}}, {"_id": 1})
+        found = cls._on_primary().find({"_id": {"$in": list(session_ids)}}, {"_id": 1})
         return {document["_id"] for document in found}
+
+    @classmethod
+    def _on_primary(cls) -> Collection[dict[str, Any]]:
+        """Return the collection to read from: a secondary may not know yet of a logout that was acknowledged."""
+        collection: Collection[dict[str, Any]] = cls._get_collection()
+        return collection.with_options(read_preference=ReadPreference.PRIMARY)
