@@ -122,6 +122,14 @@ def test_a_function_may_name_the_groups(database: Database) -> None:
     assert identity.groups == {"all", "of-ada"}
 
 
+def test_users_in_the_same_groups_share_one_set_in_memory(site: Site) -> None:
+    first, second = (site.identify(cookie_of(site.browser(name))) for name in ("ada", "bob"))
+
+    assert first is not None
+    assert second is not None
+    assert first.groups is second.groups
+
+
 def test_who_is_not_signed_in_is_nobody(site: Site) -> None:
     assert site.identify("") is None
     assert site.identify(cookie_of(site.browser())) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import flask
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 #: Where the browser's session keeps its server-side name, with the user it belongs to.
 _KEY = "_wsflask"
+#: Sets of groups that users share in memory, those of the latest handshakes.
+_GROUP_SETS = 1000
 _Groups = Callable[[Any], Iterable[str]]
 
 
@@ -59,7 +62,7 @@ class Sessions:
         session_id = self._session_id(user_id)
         if session_id in self._ended.ask(session_id):
             return None
-        return Identity(user, user_id, frozenset(map(str, self._groups(user))), session_id)
+        return Identity(user, user_id, _shared(frozenset(map(str, self._groups(user)))), session_id)
 
     def name_session(self) -> None:
         """Give a session from before wsflask was there its name; called before every request of the application."""
@@ -174,6 +177,12 @@ def _is_still(user: Any, user_id: str) -> bool:
 
 def _is_active(user: Any) -> bool:
     return user is not None and bool(getattr(user, "is_active", True))
+
+
+@lru_cache(_GROUP_SETS)
+def _shared(groups: frozenset[str]) -> frozenset[str]:
+    """Return the one set for all who are in the same groups, or in none: each takes a few hundred bytes."""
+    return groups
 
 
 def _groups_of(user: Any) -> Iterable[str]:
