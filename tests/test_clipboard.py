@@ -14,7 +14,7 @@ from bson import ObjectId
 from mongoengine import Document, IntField, StringField
 from pymongo.errors import PyMongoError
 
-from tests.harness import Database, wait_until
+from tests.harness import Commands, Database, wait_until
 from tests.harness.stage import Actor, Stage
 from wsflask.documents import ClipboardState
 from wsflask.documents.fields import utc_now
@@ -169,6 +169,77 @@ def test_every_tab_and_device_gets_the_same_states(database: Database) -> None:
 
         for tab in tabs:
             await_entries(tab, ["x", "y"])
+
+
+def test_users_who_come_at_once_are_loaded_and_their_references_checked_together(commands: Commands) -> None:
+    plane, gone = (Plane(name="UA 1", airline="UA").save() for _ in range(2))
+    users = [f"user{number}" for number in range(150)]
+    for user in users[:60]:
+        Clipboard().clipboard_add(user, user)
+    with make_stage() as stage:
+        for user in users[40:60]:
+            ask(stage.connect(user), "load", {"model": "Plane", "ids": [str(plane.id), str(gone.id)]})
+    gone.delete()
+    with make_stage() as stage:
+        stage.connect("first").wait(CHANNEL, 1)
+        commands.clear()
+
+        actors = [stage.connect(user) for user in users]
+        first = [actor.wait(CHANNEL, 1)[0] for actor in actors]
+
+    labels = [[entry["label"] for entry in entries] for entries in first]
+    assert labels[:40] == [[user] for user in users[:40]]
+    assert labels[40:60] == [[user, "UA 1", "UA 1"] for user in users[40:60]]
+    assert labels[60:] == [[]] * 90
+    assert {tuple(entry.get("missing") for entry in entries) for entries in first[40:60]} == {(None, False, True)}
+    assert len(commands.on("wsflask_clipboards")) <= 10
+    assert len(commands.on("clip_planes")) <= 4
+
+
+def test_a_clipboard_that_cannot_be_read_keeps_nobody_else_out(
+    stage: Stage, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, logger="wsflask")
+    database["wsflask_clipboards"].insert_one({"_id": "eve", "rev": 1, "entries": [{"ref": ["no", "text"]}]})
+
+    actors = {name: stage.connect(name) for name in ("ada", "bob", "eve")}
+
+    assert [actors[name].wait(CHANNEL, 1) for name in ("ada", "bob")] == [[[]], [[]]]
+    wait_until(lambda: actors["eve"].connection.close_code == 1013)
+
+
+def test_what_changes_while_the_clipboard_is_loaded_is_shown_at_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed may be faster than the answer to a query."""
+    earlier = stage.connect("ada")
+    earlier.wait(CHANNEL, 1)
+    real = ClipboardStore.load_all
+
+    def slow(self: ClipboardStore, user_ids: list[str]) -> dict[str, Raw]:
+        monkeypatch.undo()
+        found = real(self, user_ids)
+        Clipboard().clipboard_add("ada", "x")
+        await_entries(earlier, ["x"])
+        return found
+
+    monkeypatch.setattr(ClipboardStore, "load_all", slow)
+    later = stage.connect("ada")
+
+    assert [entry["data"] for entry in later.wait(CHANNEL, 1)[0]] == ["x"]
+    assert [entry["data"] for entry in ask(later, "add", "y")] == ["x", "y"]
+
+
+def test_no_clipboard_is_kept_in_memory(stage: Stage) -> None:
+    service = stage.server.services[0]
+    assert isinstance(service, Clipboard)
+    tabs = [stage.connect("ada"), stage.connect("ada")]
+
+    for tab in tabs:
+        ask(tab, "add", "x" * 1000)
+    await_entries(tabs[0], ["x" * 1000] * 2)
+
+    wait_until(lambda: service._boards._boards["ada"].message is None)
 
 
 def test_users_do_not_see_each_other(stage: Stage) -> None:
@@ -607,10 +678,10 @@ def test_a_failing_database_closes_the_newcomer_who_comes_again(
 ) -> None:
     caplog.set_level(logging.CRITICAL, logger="wsflask")
 
-    def fail(self: ClipboardStore, user_id: str) -> None:
+    def fail(self: ClipboardStore, user_ids: list[str]) -> None:
         raise PyMongoError("away")
 
-    monkeypatch.setattr(ClipboardStore, "load", fail)
+    monkeypatch.setattr(ClipboardStore, "load_all", fail)
     actor = stage.connect("ada")
     wait_until(lambda: not actor.connection.is_open)
     monkeypatch.undo()

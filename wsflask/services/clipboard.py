@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import pymongo
+from pymongo.errors import PyMongoError
 
+from ..batches import Batches
 from ..config import Settings
 from ..connection import Connection
 from ..documents import ClipboardState
 from ..documents.fields import utc_now
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
+from ..protocol.codes import CloseCode
 from ..service import Host, Service
 from .boards import Boards
 from .clipboard_entries import Edit, Limits, Raw, add, data_entry, flush, parse, remove, render
 from .clipboard_store import ClipboardStore
-from .references import find_references, parse_load, refs_of_document, stale_refs
+from .references import find_references, parse_load, refs_in, refs_of_document, stale_refs
 
 __all__ = ["Clipboard"]
 
+_log = logging.getLogger(__name__)
+
 #: Deleted documents that are looked up in the clipboards by one update.
 _BATCH = 1000
-#: Clipboards that are compared by one pair of queries after a gap.
+#: Clipboards that are loaded, or compared after a gap, by one pair of queries: each may hold a megabyte.
 _CHUNK = 100
 #: Bytes of a command id.
 _COMMAND_ID = 64
@@ -85,18 +92,18 @@ class Clipboard(Service):
     # --- hooks
 
     def on_connect(self, ws: Connection, user: Any) -> None:
-        """Send the user's whole clipboard."""
+        """Send the user's whole clipboard; those who come at once share the queries."""
         self._subscribe()
         if not self._boards.join(ws):
             return
         try:
-            with self._timeout():
-                state = self._checked(self._store.load(ws.user_id))
+            self._boards.greet(ws, self._loads.ask(ws.user_id)[ws.user_id])
+        except PyMongoError:
+            self._boards.leave(ws)
+            ws.close(CloseCode.OVERLOAD, "try again")
         except BaseException:
             self._boards.leave(ws)
             raise
-        self._boards.take(ws.user_id, state)
-        self._boards.greet(ws)
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         self._boards.leave(ws)
@@ -113,7 +120,8 @@ class Clipboard(Service):
             raise Refusal("bad_data")
         if "data" not in message and action != self._flush:
             raise Refusal("bad_data")
-        self._boards.answer(ws, action(user, message.get("data"), command))
+        with self._boards.command(ws):
+            self._boards.answer(ws, action(user, message.get("data"), command))
 
     def run(self) -> None:
         """Relay changes of clipboards, and notice when documents that they refer to are deleted."""
@@ -152,8 +160,8 @@ class Clipboard(Service):
             return add(state, found, self._limits)
 
         state = self._command(user, command, make)
-        with self._timeout():
-            return self._checked(state)  # one may have been deleted before the entry was there to be flagged
+        with self._timeout():  # one may have been deleted before the entry was there to be flagged
+            return self._checked({state["_id"]: state})[state["_id"]]
 
     def _remove(self, user: Any, data: Any, command: str | None) -> Raw:
         if type(data) is not int:
@@ -202,10 +210,26 @@ class Clipboard(Service):
         else:  # restored from a backup: lift it above what the tabs have seen
             self._boards.take(user_id, self._command(user_id, None, lambda _: Edit()))
 
-    def _checked(self, state: Raw) -> Raw:
-        """Return the state with its references compared with the documents."""
-        gone, back = stale_refs([state], self.server.exposures)
-        return self._store.load(state["_id"]) if self._flag(gone, back) else state
+    @cached_property
+    def _loads(self) -> Batches[str, dict[str, Raw]]:
+        return Batches(self._load_users, timeout=self._settings.database_timeout, limit=_CHUNK)
+
+    def _load_users(self, user_ids: list[str]) -> dict[str, Raw]:
+        """Return the states of these users, their references compared with the documents. May switch."""
+        try:
+            return self._checked(self._store.load_all(user_ids))
+        except PyMongoError as error:
+            _log.error("clipboards could not be loaded: %s", type(error).__name__)
+            raise
+
+    def _checked(self, states: dict[str, Raw]) -> dict[str, Raw]:
+        """Return the states with their references compared with the documents, by one query for each class."""
+        gone, back = stale_refs(states.values(), self.server.exposures)
+        if not self._flag(gone, back):
+            return states
+        flagged = gone | back
+        stale = [user_id for user_id, state in states.items() if refs_in(state) & flagged]
+        return {**states, **self._store.load_all(stale)}
 
     def _flag(self, gone: set[str], back: set[str]) -> bool:
         with self._timeout():

@@ -35,13 +35,19 @@ class ClipboardStore:
         """Return the user's state, an empty one if there is none. May switch."""
         return _whole(user_id, self._clipboards.find_one({"_id": user_id}))
 
+    def load_all(self, user_ids: Iterable[str]) -> dict[str, Raw]:
+        """Return the states of these users. One query; may switch."""
+        states = {user_id: _whole(user_id, None) for user_id in user_ids}
+        for found in self._clipboards.find({"_id": {"$in": list(states)}}):
+            states[found["_id"]] = _whole(found["_id"], found)
+        return states
+
     def load_many(self, revs: dict[str, int]) -> dict[str, Raw]:
         """Return the states of those users whose revision is not this one any more. Two queries; may switch."""
         query = {"_id": {"$in": list(revs)}}
         found = {state["_id"]: state["rev"] for state in self._clipboards.find(query, {"rev": 1})}
         changed = [user_id for user_id, rev in revs.items() if found.get(user_id, 0) != rev]
-        states = {state["_id"]: state for state in self._clipboards.find({"_id": {"$in": changed}})} if changed else {}
-        return {user_id: _whole(user_id, states.get(user_id)) for user_id in changed}
+        return self.load_all(changed) if changed else {}
 
     def command(self, user_id: str, command: str | None, make: Callable[[Raw], Edit]) -> Raw:
         """Apply what `make` makes of the state, as one atomic step, and return the new state. May switch.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..access.exposure import Exposure, Exposures
     from ..access.grants import Access
 
-__all__ = ["find_references", "parse_load", "refs_of_document", "stale_refs"]
+__all__ = ["find_references", "parse_load", "refs_in", "refs_of_document", "stale_refs"]
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +89,11 @@ def stale_refs(states: Iterable[Mapping[str, Any]], exposures: Exposures) -> tup
             gone |= {ref for ref in by_ref if ref not in existing and False in flags[ref]}
             back |= {ref for ref in by_ref if ref in existing and True in flags[ref]}
     return gone, back
+
+
+def refs_in(state: Mapping[str, Any]) -> set[str]:
+    """Return the references that a clipboard holds."""
+    return {entry["ref"] for entry in state.get("entries") or () if entry.get("ref")}
 
 
 def refs_of_document(collection: str, key: Any, exposures: Exposures) -> list[str]:
