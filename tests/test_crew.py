@@ -109,4 +109,4 @@ def test_idle_greenlets_beyond_a_few_end(crew: Crew) -> None:
     gate.set()
     gevent.sleep(0.05)
 
-    assert len(crew._idle) <= 32
+    assert len(crew._idle) <= 8

@@ -20,6 +20,7 @@ from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
 from wsflask.server import WebSocketServer
 from wsflask.service import Service
+from wsflask.transport.crew import Crew
 
 
 class Echo(Service):
@@ -358,11 +359,18 @@ def test_no_more_clients_than_the_limit_are_greeted_at_the_same_time() -> None:
             self.inside -= 1
 
     server = server_with(Slow, WSFLASK_GREETINGS_AT_ONCE=3)
+    crew = Crew()
 
-    gevent.joinall([gevent.spawn(connect, server) for _ in range(10)], raise_error=True)
+    for _ in range(10):
+        link = MemoryLink()
+        link.run = crew.run  # type: ignore[method-assign]
+        link.owner = server.handler(link, identity=Identity(User(), "ada", frozenset(), "s"))
+        server._dispatcher.greet(link.owner)
 
+    wait_until(lambda: len(present) == 10)
     assert max(present) == 3
-    assert len(present) == 10
+    gevent.sleep(0.01)
+    crew.stop()
 
 
 def test_every_service_hears_of_the_end_even_when_one_fails(caplog: pytest.LogCaptureFixture) -> None:

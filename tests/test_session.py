@@ -7,7 +7,6 @@ from typing import Any
 
 import flask
 import flask_login
-import gevent
 import pymongo
 import pytest
 from flask import Flask
@@ -15,8 +14,9 @@ from flask.testing import FlaskClient
 from mongoengine import BooleanField, Document, StringField
 from pymongo.errors import AutoReconnect, NetworkTimeout
 
-from tests.harness import Commands, Database
+from tests.harness import Commands, Database, wait_until
 from tests.harness.links import MemoryLink
+from tests.harness.raw import CLOSE, client_frame
 from wsflask.connection import Connection
 from wsflask.documents import EndedSession
 from wsflask.errors import ConfigError
@@ -78,10 +78,19 @@ class Site:
             return refusal if refusal is not None else flask.g._wsflask_identity
 
     def identify(self, cookie: str) -> Identity | None:
-        """Return whom a handshake with this cookie belongs to."""
+        """Return whom a handshake with this cookie belongs to, if its session has not ended."""
         found = self.admit(cookie)
         assert found is None or isinstance(found, Identity)
+        if found is None or EndedSession.ended_among({found.session_id}):
+            return None
         return found
+
+    def enter(self, identity: Any) -> tuple[Connection, MemoryLink]:
+        """Return the connection of a client that has just been let through its handshake, and its link."""
+        link = MemoryLink()
+        connection = self.server.accept(link, identity, {"HTTP_SEC_WEBSOCKET_PROTOCOL": "wsflask.v1"})
+        assert isinstance(connection, Connection)
+        return connection, link
 
     def unnamed(self, user: str) -> str:
         """Return the cookie of a session from before wsflask was there."""
@@ -303,26 +312,40 @@ def test_who_signs_in_with_every_request_is_not_shut_out_by_a_logout(site: Site)
     assert identity.session_id == "request:ada"
 
 
-def test_handshakes_that_come_at_once_ask_together_whose_session_has_ended(commands: Commands) -> None:
+def test_clients_that_come_at_once_are_asked_about_together(commands: Commands) -> None:
     site = Site()
     browsers = [site.browser(f"user{number}") for number in range(40)]
-    cookies = [cookie_of(browser) for browser in browsers]
+    identities = [site.admit(cookie_of(browser)) for browser in browsers]
     for browser in browsers[:10]:
         browser.get("/logout")
+    site.server.start()
     commands.clear()
 
-    handshakes = [gevent.spawn(site.identify, cookie) for cookie in cookies]
-    identities = [handshake.get() for handshake in handshakes]
+    connections = [site.enter(identity)[0] for identity in identities]
 
-    assert [identity.user_id if identity else None for identity in identities] == [
-        None if number < 10 else f"user{number}" for number in range(40)
-    ]
-    assert len(commands.on("test_staff")) == 40
-    assert len(commands.on("wsflask_ended_sessions")) <= 10
+    wait_until(lambda: len(site.server.hub) == 30)
+    assert [connection.close_code for connection in connections] == [4501 if number < 10 else 0 for number in range(40)]
+    assert len(commands.on("wsflask_ended_sessions")) <= 2
+    site.server.stop()
 
 
-def test_a_handshake_waits_no_longer_for_a_frozen_database_than_the_setting_says(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_handled_and_nobody_welcomed_before_the_session_was_looked_up(site: Site) -> None:
+    browser = site.browser("ada")
+    identity = site.admit(cookie_of(browser))
+    browser.get("/logout")
+    site.server.start()
+
+    connection, link = site.enter(identity)
+    connection.bytes_arrived(client_frame(b'{"channel":"echo","payload":1}'))
+
+    wait_until(lambda: connection.close_code)
+    assert [opcode for opcode, _ in link.frames()] == [CLOSE]
+    assert connection.close_code == 4501
+    site.server.stop()
+
+
+def test_a_database_that_fails_sends_clients_away_to_come_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     left = []
 
@@ -330,13 +353,17 @@ def test_a_handshake_waits_no_longer_for_a_frozen_database_than_the_setting_says
         left.append(pymongo._csot.remaining())
         raise NetworkTimeout("frozen")
 
-    cookie = cookie_of(site.browser("ada"))
-    monkeypatch.setattr(site.server.sessions._ended, "_query", freeze)
+    identity = site.admit(cookie_of(site.browser("ada")))
+    site.server.start()
+    monkeypatch.setattr(EndedSession, "ended_among", freeze)
 
-    refusal = site.admit(cookie)
+    connection, _ = site.enter(identity)
 
-    assert refusal.status_code == 503
+    wait_until(lambda: connection.close_code)
+    assert connection.close_code == 1013
     assert left[0] == pytest.approx(site.server.settings.database_timeout, abs=0.1)
+    assert "sessions could not be checked: NetworkTimeout" in caplog.text
+    site.server.stop()
 
 
 def test_an_inactive_user_is_nobody(site: Site) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -45,14 +45,32 @@ class Dispatcher:
         self._hooks = hooks
         self._settings = settings
         self._welcome: Message | None = None
-        self._greeters = threading.BoundedSemaphore(settings.greetings_at_once)
+        #: Parked connections that wait to be greeted, and how many are greeted right now.
+        self._waiting: deque[Connection] = deque()
+        self._greeting = 0
         self._limits = Limits(settings.max_json_depth, settings.max_json_keys, settings.max_json_string)
 
     def opened(self, connection: Connection) -> None:
         """Have every service greet the client."""
-        with self._greeters:
-            if connection.is_open:
-                self._hooks.run_hook(self._hooks.on_connect, connection, connection.user)
+        if connection.is_open:
+            self._hooks.run_hook(self._hooks.on_connect, connection, connection.user)
+
+    def greet(self, connection: Connection) -> None:
+        """Have the client greeted, as soon as fewer than `greetings_at_once` others are."""
+        if not connection.is_parked:
+            connection.start()  # In a greenlet or thread of its own; there are as many as the web server allows.
+            return
+        self._waiting.append(connection)
+        self._start_next()
+
+    def _start_next(self) -> None:
+        while self._waiting and self._greeting < self._settings.greetings_at_once:
+            self._greeting += 1
+            self._waiting.popleft().start(self._greeted)
+
+    def _greeted(self) -> None:
+        self._greeting -= 1
+        self._start_next()
 
     def welcome(self, connection: Connection) -> None:
         """Welcome the client; to be called before anything else can be sent to it."""

@@ -31,6 +31,7 @@ from .hub import Hub
 from .identity import Identity
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
+from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
@@ -88,6 +89,7 @@ class WebSocketServer:
         self._contexts: Contexts | None = None
         self._feed: Feed | None = None
         self._dispatcher = Dispatcher(self, self.settings)
+        self._reception = Reception(self, self._dispatcher)
         self._closing: set[Connection] = set()
         self._tasks: list[Supervised | Task] = []
         self._started_in = 0
@@ -125,6 +127,7 @@ class WebSocketServer:
         self._app, self.settings = app, settings
         self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
+        self._reception = Reception(self, self._dispatcher)
         self._sessions = Sessions(app, self._groups, memory_days=settings.session_memory_days)
         self._services = {service.channel: service for service in services}
         self._workers = [self._relay, *services]
@@ -176,49 +179,54 @@ class WebSocketServer:
 
         A connection without an identity is closed with 4501 and reaches none.
         """
-        nobody = Identity(None, "", frozenset(), "")
-        outflow = self.hub.outflow if ws.descriptor >= 0 else None
-        connection = Connection(
-            ws,
-            identity or nobody,
-            form,
-            self.settings,
-            self._dispatcher,
-            outflow,
-            is_compressed=is_compressed,
-        )
-        if identity is None:
-            connection.close(CloseCode.SESSION_ENDED, "sign in")
-        elif self._is_draining:
-            connection.close(CloseCode.RESTART, "restart")
-        elif len(self.hub.connections_of(identity.user_id)) >= self.settings.connections_per_user:
-            connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
-        else:
-            self._dispatcher.welcome(connection)
-            self.hub.add(connection)
-            if self._relay.has_ended(identity.session_id):
-                connection.close(CloseCode.SESSION_ENDED, "signed out")
+        connection = self._make(ws, identity, form, is_compressed=is_compressed)
+        if identity is not None:
+            self.enter(connection)
         return connection
 
     def accept(
         self, link: Link, identity: Identity | None, environ: dict[str, Any], *, is_compressed: bool = False
     ) -> Owner:
-        """Take a socket over from its request."""
+        """Take a socket over from its request; no message of it is handled before its session has been checked."""
         self.start()
-        path = str(environ.get("PATH_INFO", ""))
-        connection = self.handler(
-            link, path, identity=identity, form=form_of(environ), is_compressed=is_compressed
-        )
+        connection = self._make(link, identity, form_of(environ), is_compressed=is_compressed)
         link.owner = connection
         if connection.is_open:
-            connection.start()
+            self._reception.receive(connection)
         return connection
+
+    def _make(self, link: Link, identity: Identity | None, form: str, *, is_compressed: bool) -> Connection:
+        connection = Connection(
+            link,
+            identity or Identity(None, "", frozenset(), ""),
+            form,
+            self.settings,
+            self._dispatcher,
+            self.hub.outflow if link.descriptor >= 0 else None,
+            is_compressed=is_compressed,
+        )
+        if identity is None:
+            connection.close(CloseCode.SESSION_ENDED, "sign in")
+        return connection
+
+    def enter(self, connection: Connection) -> None:
+        """Take the connection into the hub, unless it has to close."""
+        if self._is_draining:
+            connection.close(CloseCode.RESTART, "restart")
+        elif len(self.hub.connections_of(connection.user_id)) >= self.settings.connections_per_user:
+            connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
+        elif connection.is_open:
+            self._dispatcher.welcome(connection)
+            self.hub.add(connection)
+            if self._relay.has_ended(connection.identity.session_id):
+                connection.close(CloseCode.SESSION_ENDED, "signed out")
 
     def is_full(self) -> str | None:
         """Return why no further client is taken now, or None."""
         if self._is_draining:
             return "The server restarts."
-        return "The server is full." if len(self.hub) >= self.settings.max_connections else None
+        is_full = len(self.hub) + len(self._reception) >= self.settings.max_connections
+        return "The server is full." if is_full else None
 
     def left(self, ws: Connection) -> bool:
         """Take a closing connection out of the hub; return whether services knew it."""

@@ -13,8 +13,6 @@ import flask_login
 from flask import Flask
 from mongoengine import Document
 
-from .batches import Batches
-from .config import Settings
 from .connection import Connection
 from .documents import EndedSession
 from .errors import ConfigError
@@ -38,17 +36,14 @@ class Sessions:
         self._app = app
         self._memory_days = memory_days
         self._groups = groups or _groups_of
-        timeout = Settings.from_config(app.config).database_timeout
-        #: Handshakes that come at the same time ask together; each by a query that began after it had come.
-        self._ended: Batches[str, set[str]] = Batches(EndedSession.ended_among, timeout=timeout)
         flask_login.user_logged_in.connect(self._logged_in, app)
         flask_login.user_loaded_from_cookie.connect(self._remembered, app)
         flask_login.user_logged_out.connect(self._logged_out, app)
 
     def identify(self) -> Identity | None:
-        """Return who the current request belongs to; None when nobody is signed in or the session was ended.
+        """Return who the current request belongs to; None when nobody is signed in.
 
-        Loads the user once; the question whether the session has ended is one for all who come at once. May switch.
+        Loads the user once. Whether the session was ended meanwhile is for `ended` to say. May switch.
 
         Raises:
             ConfigError: the application has no LoginManager, not even after it was set up.
@@ -60,8 +55,6 @@ class Sessions:
             return None
         user_id = str(user.get_id())
         session_id = self._session_id(user_id)
-        if session_id in self._ended.ask(session_id):
-            return None
         return Identity(user, user_id, _shared(frozenset(map(str, self._groups(user)))), session_id)
 
     def name_session(self) -> None:
@@ -131,6 +124,10 @@ class Sessions:
         except Exception:
             _log.exception("the end of a session of user %r could not be written; its sockets stay open", user_id)
 
+    def ended(self, connections: Iterable[Connection]) -> set[str]:
+        """Return the ids of those sessions of the connections that were ended. One query; may switch."""
+        return EndedSession.ended_among({connection.identity.session_id for connection in connections})
+
     def over(self, connections: Iterable[Connection]) -> list[Connection]:
         """Return those whose session was ended, or whose user is gone or inactive. May switch.
 
@@ -138,7 +135,7 @@ class Sessions:
         user loader for each user of another kind.
         """
         connections = list(connections)
-        ended = EndedSession.ended_among({connection.identity.session_id for connection in connections})
+        ended = self.ended(connections)
         inactive = self._inactive({connection.user_id: connection.user for connection in connections})
         return [c for c in connections if c.identity.session_id in ended or c.user_id in inactive]
 

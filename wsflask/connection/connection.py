@@ -130,15 +130,21 @@ class Connection(Outgoing):
 
     # --- in
 
-    def start(self) -> None:
-        """Greet the client beside the caller, then handle what it sends."""
+    def hold(self) -> None:
+        """Handle nothing of the client before `start`; what it sends waits."""
         self._is_handling = True
-        self._link.run(self._open)
 
-    def _open(self) -> None:
+    def start(self, then: Callable[[], None] | None = None) -> None:
+        """Greet the client beside the caller, call `then`, and handle what the client sends."""
+        self._is_handling = True
+        self._link.run(lambda: self._open(then))
+
+    def _open(self, then: Callable[[], None] | None) -> None:
         try:
             self._handler.opened(self)
         finally:
+            if then is not None:
+                then()
             self._handle_inbound()
 
     def beside(self, work: Callable[[], None]) -> None:

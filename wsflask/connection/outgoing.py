@@ -63,6 +63,11 @@ class Outgoing:
         return self._state is State.OPEN
 
     @property
+    def is_parked(self) -> bool:
+        """Whether the connection lives on the event loop, without a greenlet or thread of its own."""
+        return not self._link.is_threaded
+
+    @property
     def state(self) -> State:
         """Where in its life the connection is."""
         return self._state

@@ -6,19 +6,18 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import pymongo
 from pymongo.errors import PyMongoError
 
-from ..batches import Batches
 from ..config import Settings
 from ..connection import Connection
 from ..documents import ClipboardState
 from ..documents.fields import utc_now
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
+from ..gather import Gather
 from ..protocol.codes import CloseCode
 from ..service import Host, Service
 from .boards import Boards
@@ -50,6 +49,8 @@ class Clipboard(Service):
         super().__init__(server)
         self._store = ClipboardStore()
         self._boards = Boards(self.channel)
+        #: Those who come at once share the queries.
+        self._arrivals: Gather[Connection] = Gather("wsflask clipboards", self._greet, limit=_CHUNK)
         self._lock = threading.Lock()
         self._changes: Subscription | None = None
         actions = {"add": self._add, "load": self._load, "remove": self._remove, "flush": self._flush}
@@ -94,16 +95,22 @@ class Clipboard(Service):
     def on_connect(self, ws: Connection, user: Any) -> None:
         """Send the user's whole clipboard; those who come at once share the queries."""
         self._subscribe()
-        if not self._boards.join(ws):
-            return
+        if self._boards.join(ws):
+            self._arrivals.add(ws)
+
+    def _greet(self, arrivals: list[Connection]) -> None:
         try:
-            self._boards.greet(ws, self._loads.ask(ws.user_id)[ws.user_id])
-        except PyMongoError:
-            self._boards.leave(ws)
-            ws.close(CloseCode.OVERLOAD, "try again")
-        except BaseException:
-            self._boards.leave(ws)
-            raise
+            with self._timeout():
+                states = self._checked(self._store.load_all(list({ws.user_id for ws in arrivals})))
+        except Exception as error:
+            is_outage = isinstance(error, PyMongoError)
+            _log.error("clipboards could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
+            for ws in arrivals:
+                self._boards.leave(ws)
+                ws.close(CloseCode.OVERLOAD, "try again")
+            return
+        for ws in arrivals:
+            self._boards.greet(ws, states[ws.user_id])
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         self._boards.leave(ws)
@@ -209,18 +216,6 @@ class Clipboard(Service):
             self._boards.take(user_id, state)
         else:  # restored from a backup: lift it above what the tabs have seen
             self._boards.take(user_id, self._command(user_id, None, lambda _: Edit()))
-
-    @cached_property
-    def _loads(self) -> Batches[str, dict[str, Raw]]:
-        return Batches(self._load_users, timeout=self._settings.database_timeout, limit=_CHUNK)
-
-    def _load_users(self, user_ids: list[str]) -> dict[str, Raw]:
-        """Return the states of these users, their references compared with the documents. May switch."""
-        try:
-            return self._checked(self._store.load_all(user_ids))
-        except PyMongoError as error:
-            _log.error("clipboards could not be loaded: %s", type(error).__name__)
-            raise
 
     def _checked(self, states: dict[str, Raw]) -> dict[str, Raw]:
         """Return the states with their references compared with the documents, by one query for each class."""

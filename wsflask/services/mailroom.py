@@ -7,18 +7,17 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Iterable
-from functools import cached_property
 from typing import Any
 
 import pymongo
 from bson import ObjectId
 from pymongo.errors import NetworkTimeout, PyMongoError
 
-from ..batches import Batches
 from ..connection import Connection
 from ..documents import NotificationState
 from ..documents.reading import notifications, read_states, to_everyone, unread_among
 from ..feed.base import Change
+from ..gather import Gather
 from ..protocol.codes import CloseCode
 from ..service import Service
 from .bulletin import Bulletin
@@ -40,6 +39,8 @@ _PENDING = 1000
 _CATCH_UP = 100
 #: Boxes that are told of a change before others have their turn: 1 to 2 ms where each has one connection.
 _TURN = 250
+#: Seconds after which those who wait for the bulletin look whether their clients are still there.
+_LOOK = 0.2
 #: Seconds that such a pause lasts at least: with 0 the process' other greenlets would run, but no socket be read.
 _PAUSE = 1e-6
 
@@ -56,6 +57,8 @@ class Mailroom:
         self._lock = threading.RLock()
         # One change of a notification is taken in after another; held while other greenlets have their turn.
         self._in_order = threading.Lock()
+        #: Those who come at once share the queries.
+        self._arrivals: Gather[Connection] = Gather("wsflask mailroom", self._admit, limit=_CHUNK)
         #: The change that is on its way to the boxes.
         self._round: Round | None = None
         self._number = 0
@@ -63,7 +66,7 @@ class Mailroom:
         self._is_kept = threading.Event()
 
     def enter(self, ws: Connection) -> None:
-        """Send the connection its count, as soon as that is known, and then all that changes it. May switch."""
+        """Send the connection its count, as soon as that is known, and then all that changes it."""
         with self._lock:
             if not ws.is_open:
                 return  # it may have left already
@@ -72,13 +75,7 @@ class Mailroom:
                 self._visit(box)
                 self._greet(box)
                 return
-        try:
-            self._loads.ask(box)
-        except BaseException as error:
-            self.leave(ws)
-            ws.close(CloseCode.OVERLOAD, "try again")
-            if not isinstance(error, PyMongoError):
-                raise
+        self._arrivals.add(ws)
 
     def leave(self, ws: Connection) -> None:
         """Tell the connection nothing any more."""
@@ -123,23 +120,33 @@ class Mailroom:
 
     # --- from the database
 
-    @cached_property
-    def _loads(self) -> Batches[Box, None]:
-        return Batches(self._load, timeout=self._service.server.settings.database_timeout, limit=_CHUNK)
-
-    def _load(self, boxes: list[Box]) -> None:
-        """Fill the boxes, and greet those who wait at them: two queries for all. May switch."""
+    def _admit(self, arrivals: list[Connection]) -> None:
+        """Fill the boxes of those who have come, and greet them; turn them away if that fails. May switch."""
         try:
-            if not self._service.server.feed.sees_every_write:
-                self.reload()  # what other processes have written
-            elif not self._is_kept.wait(self._service.server.settings.database_timeout):
+            self._await_bulletin(arrivals)
+            self._load({box: None for ws in arrivals if (box := self.inboxes.of(ws)) is not None})
+        except Exception as error:
+            is_outage = isinstance(error, PyMongoError)
+            _log.error("unread counts could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
+            for ws in arrivals:
+                self.leave(ws)
+                ws.close(CloseCode.OVERLOAD, "try again")
+
+    def _await_bulletin(self, arrivals: list[Connection]) -> None:
+        """Wait until the notifications to everyone are known, or nobody wants to know any more. May switch."""
+        if not self._service.server.feed.sees_every_write:
+            self.reload()  # what other processes have written
+            return
+        deadline = time.monotonic() + self._service.server.settings.database_timeout
+        while not self._is_kept.wait(_LOOK) and any(ws.is_open for ws in arrivals):
+            if time.monotonic() > deadline:
                 raise NetworkTimeout("the notifications to everyone are not loaded yet")
-            while boxes := [box for box in boxes if not box.is_loaded]:
-                states, unread = self._query(boxes)
-                self._reload([each for box in boxes for each in self._fill(box, states, unread[box])])
-        except PyMongoError as error:
-            _log.error("unread counts could not be loaded: %s", type(error).__name__)
-            raise
+
+    def _load(self, arrived: Iterable[Box]) -> None:
+        """Fill the boxes, and greet those who wait at them: two queries for all. May switch."""
+        while boxes := [box for box in arrived if not box.is_loaded]:
+            states, unread = self._query(boxes)
+            self._reload([each for box in boxes for each in self._fill(box, states, unread[box])])
 
     def _page(self, after: ObjectId | None) -> list[dict[str, Any]]:
         with self._timeout():

@@ -16,7 +16,7 @@ __all__ = ["Crew"]
 _log = logging.getLogger(__name__)
 
 #: Idle greenlets that are kept.
-_KEPT = 32
+_KEPT = 8
 #: Pieces of work of one turn, before the loop looks at its sockets again: some milliseconds.
 _TURN = 256
 

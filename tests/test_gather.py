@@ -1,0 +1,114 @@
+"""One piece of work for all that come at about the same time."""
+
+from __future__ import annotations
+
+import logging
+
+import gevent
+import pytest
+
+from tests.harness import wait_until
+from wsflask.gather import Gather
+
+
+class Rounds:
+    """Work that notes the rounds it is given."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.rounds: list[list[int]] = []
+        self._seconds = seconds
+
+    def __call__(self, items: list[int]) -> None:
+        self.rounds.append(items)
+        gevent.sleep(self._seconds)
+
+    def count(self) -> int:
+        return sum(map(len, self.rounds))
+
+
+def test_who_comes_alone_is_served_at_once() -> None:
+    rounds = Rounds()
+    gather = Gather("test", rounds)
+
+    gather.add(1)
+    gevent.sleep(0)
+
+    assert rounds.rounds == [[1]]
+    gevent.sleep(0.02)
+
+
+def test_those_who_come_meanwhile_share_the_next_round_in_their_order() -> None:
+    rounds = Rounds(seconds=0.01)
+    gather = Gather("test", rounds)
+
+    gather.add(0)
+    gevent.sleep(0.001)
+    for number in range(1, 50):
+        gather.add(number)
+    wait_until(lambda: rounds.count() == 50)
+
+    assert rounds.rounds == [[0], list(range(1, 50))]
+    assert len(gather) == 0
+    gevent.sleep(0.03)
+
+
+def test_a_storm_costs_few_rounds() -> None:
+    rounds = Rounds()
+    gather = Gather("test", rounds)
+
+    for number in range(200):
+        gather.add(number)
+        gevent.sleep(0.0005)
+    wait_until(lambda: rounds.count() == 200)
+
+    assert len(rounds.rounds) < 50
+    gevent.sleep(0.02)
+
+
+def test_a_round_has_a_limit() -> None:
+    rounds = Rounds()
+    gather = Gather("test", rounds, limit=20)
+
+    for number in range(50):
+        gather.add(number)
+    wait_until(lambda: rounds.count() == 50)
+
+    assert [len(each) for each in rounds.rounds] == [20, 20, 10]
+    gevent.sleep(0.02)
+
+
+def test_a_round_that_fails_is_logged_and_the_next_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[int] = []
+
+    def work(items: list[int]) -> None:
+        if 1 in items:
+            raise ValueError("no")
+        done.extend(items)
+
+    gather = Gather("test", work)
+    with caplog.at_level(logging.ERROR, "wsflask"):
+        gather.add(1)
+        gevent.sleep(0)
+        gather.add(2)
+        wait_until(lambda: done == [2])
+
+    assert "test failed for 1" in caplog.text
+    gevent.sleep(0.02)
+
+
+def test_when_its_greenlet_is_killed_the_others_are_served() -> None:
+    rounds = Rounds(seconds=0.05)
+    workers: list[gevent.Greenlet[..., None]] = []
+
+    def work(items: list[int]) -> None:
+        workers.append(gevent.getcurrent())  # type: ignore[arg-type]
+        rounds(items)
+
+    gather = Gather("test", work)
+    gather.add(1)
+    gevent.sleep(0.01)
+    gather.add(2)
+    workers[0].kill()
+
+    wait_until(lambda: rounds.rounds == [[1], [2]])
+    gevent.sleep(0.08)

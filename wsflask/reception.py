@@ -1,0 +1,72 @@
+"""From a handshake that was accepted to a client that services know."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from .config import Settings
+from .connection import Connection
+from .dispatch import Dispatcher
+from .gather import Gather
+from .protocol.codes import CloseCode
+from .session import Sessions
+
+__all__ = ["Front", "Reception"]
+
+_log = logging.getLogger(__name__)
+
+
+class Front(Protocol):
+    """The server, as its reception sees it."""
+
+    settings: Settings
+
+    @property
+    def sessions(self) -> Sessions: ...
+    def enter(self, connection: Connection) -> None: ...
+
+
+class Reception:
+    """Let those in whose sessions were not ended; nothing of a client is handled before.
+
+    Those who come at the same time are asked about together, and nobody waits in a greenlet of his own.
+    """
+
+    def __init__(self, front: Front, dispatcher: Dispatcher) -> None:
+        self._front = front
+        self._dispatcher = dispatcher
+        self._arrivals: Gather[Connection] = Gather("wsflask reception", self._admit)
+
+    def __len__(self) -> int:
+        """Return how many wait to be let in."""
+        return len(self._arrivals)
+
+    def receive(self, connection: Connection) -> None:
+        """Let the client in, as soon as its session has been looked up. May switch unless it is parked."""
+        connection.hold()
+        if connection.is_parked:
+            self._arrivals.add(connection)
+        else:
+            self._admit([connection])
+
+    def _admit(self, connections: list[Connection]) -> None:
+        try:
+            with pymongo.timeout(self._front.settings.database_timeout):
+                ended = self._front.sessions.ended(connections)
+        except Exception as error:
+            is_outage = isinstance(error, PyMongoError)
+            _log.error("sessions could not be checked: %s", type(error).__name__, exc_info=not is_outage)
+            for connection in connections:
+                connection.close(CloseCode.OVERLOAD, "try again")
+            return
+        for connection in connections:
+            if connection.identity.session_id in ended:
+                connection.close(CloseCode.SESSION_ENDED, "sign in")
+                continue
+            self._front.enter(connection)
+            if connection.is_open:
+                self._dispatcher.greet(connection)
