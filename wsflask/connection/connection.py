@@ -14,7 +14,7 @@ from ..protocol import frames
 from ..protocol.codes import CloseCode
 from ..protocol.messages import V1, Message, compressed
 from ..protocol.requests import Request
-from .outgoing import Outgoing, State
+from .outgoing import CLOSED, CLOSING, OPEN, Outgoing
 from .rate import Bucket
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Connection(Outgoing):
         controls = None
         for event in events:
             if event.kind == frames.TEXT:
-                if self._state is State.OPEN:
+                if self._state is OPEN:
                     self._queue(event.data)  # type: ignore[arg-type]
             elif event.kind in (frames.PING, frames.PONG):
                 controls = controls or []
@@ -172,9 +172,9 @@ class Connection(Outgoing):
                 self._begin_close(event.code, str(event.data))
             elif event.kind == frames.BINARY:
                 self._begin_close(CloseCode.UNSUPPORTED_DATA, "text only")
-        if controls and self._state is State.OPEN:
+        if controls and self._state is OPEN:
             self._control(controls)
-        if self._peer_closed and self._state is State.CLOSING and self._outbox is None:
+        if self._peer_closed and self._state is CLOSING and self._outbox is None:
             self._finish()
 
     def _control(self, controls: list[frames.Event]) -> None:
@@ -199,7 +199,7 @@ class Connection(Outgoing):
 
     def _handle_inbound(self) -> None:
         try:
-            while self._inbound and self._state is State.OPEN:
+            while self._inbound and self._state is OPEN:
                 text = self._inbound.popleft()
                 if self._is_paused and len(self._inbound) <= self._settings.inbound_queue // 2:
                     self._is_paused = False
@@ -213,7 +213,7 @@ class Connection(Outgoing):
             self._is_handling = False
             if self._link.is_threaded:
                 self._listen_again()
-            if self._inbound and self._state is State.OPEN and not self._link.is_threaded:
+            if self._inbound and self._state is OPEN and not self._link.is_threaded:
                 self._is_handling = True  # The greenlet was killed: only the one message failed.
                 self._link.run(self._handle_inbound)
             else:
@@ -241,9 +241,9 @@ class Connection(Outgoing):
         if not cut:
             self.flush()
         with self._lock:
-            if self._state is not State.OPEN:
+            if self._state is not OPEN:
                 return
-            self._state = State.CLOSING
+            self._state = CLOSING
             self.descriptor = -1
             self.close_code, self.close_reason = code, reason
             self._close_at = time.monotonic() + _LINGER
@@ -260,7 +260,7 @@ class Connection(Outgoing):
         self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
 
     def _all_left(self) -> None:
-        if self._state is State.CLOSING:
+        if self._state is CLOSING:
             self._close_frame_left()
 
     def _close_frame_left(self) -> None:
@@ -277,10 +277,10 @@ class Connection(Outgoing):
 
     def _finish(self) -> None:
         with self._lock:
-            if self._state is State.CLOSED:
+            if self._state is CLOSED:
                 return
-            was_open = self._state is State.OPEN
-            self._state = State.CLOSED
+            was_open = self._state is OPEN
+            self._state = CLOSED
             self.descriptor = -1
             self._outbox = None
         self._link.close()
@@ -293,11 +293,11 @@ class Connection(Outgoing):
 
     def tick(self, now: float) -> None:
         """Look after liveness and time-outs; called about once a second with the monotonic time."""
-        if self._state is State.CLOSING:
+        if self._state is CLOSING:
             if now >= self._close_at:
                 self._finish()
             return
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return
         with self._lock:
             behind = now - self._outbox.oldest if self._outbox is not None else 0.0
