@@ -152,7 +152,15 @@ class Connection(Outgoing):
         """Take bytes of the peer. Called by the link; never blocks when parked."""
         self.heard = time.monotonic()
         self._pinged = 0.0
-        events = self._reader.feed(data)
+        text = self._reader.text(data)
+        if text is None:
+            self._take(self._reader.feed(data))
+            return
+        self._began = 0.0
+        if self._state is OPEN:
+            self._queue(text)
+
+    def _take(self, events: list[frames.Event]) -> None:
         if not self._reader.is_midway:
             self._began = 0.0
         elif not self._began or any(event.kind in (frames.TEXT, frames.BINARY) for event in events):
