@@ -29,6 +29,7 @@ _DATA = (CONTINUATION, TEXT, BINARY)
 _CONTROL = (CLOSE, PING, PONG)
 _UINT16 = struct.Struct("!H")
 _UINT64 = struct.Struct("!Q")
+_HEAD8 = struct.Struct("!BB")
 _HEAD16 = struct.Struct("!BBH")
 _HEAD64 = struct.Struct("!BBQ")
 
@@ -54,7 +55,7 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     """Return one whole unmasked frame, as a server sends it; `opcode` may have `COMPRESSED` added."""
     length = len(payload)
     if length < 126:
-        return bytes((0x80 | opcode, length)) + payload
+        return _HEAD8.pack(0x80 | opcode, length) + payload
     if length < 65536:
         return _HEAD16.pack(0x80 | opcode, 126, length) + payload
     return _HEAD64.pack(0x80 | opcode, 127, length) + payload
