@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import importlib
 import sys
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
@@ -34,6 +35,7 @@ WORDS: dict[str, tuple[bytes, ...]] = {
     "frames": (
         b"\x81\x80\0\0\0\0", b"\x01\x80\0\0\0\0", b"\x80\x80\0\0\0\0", b"\x89\x80\0\0\0\0", b"\x82\xfe\0\x7d",
         b"\x82\xfe\0\x7e", b"\x82\xff\0\0\0\0\0\0\xff\xff", b"\x82\xff\0\0\0\0\0\1\0\0",
+        b"\x81\xff\0\0\0\0\0\1\0\0", b"\xc1\x80\0\0\0\0", b"\x41\x80\0\0\0\0",
         b"\xe4\xb8\x96", b"\xf0\x9f\x8e\x89", b"\xed\xa0\x80", b"\xf4\x90",
         *(b"\x88\x82\0\0\0\0" + code.to_bytes(2, "big") for code in CODES),
     ),
@@ -78,11 +80,13 @@ def frames_target(agreement: ModuleType) -> Callable[[bytes], None]:
 
     def one(data: bytes) -> None:
         head, body = data[: 2 + CUTS].ljust(2 + CUTS, b"\0"), data[2 + CUTS :]
-        form, limit, cuts = head[0] % 3, LIMITS[head[0] // 3 % len(LIMITS)], head[2 : 2 + head[1] % (CUTS + 1)]
+        form, rest = head[0] % 3, head[0] // 3
+        limit, is_compressed = LIMITS[rest % len(LIMITS)], rest // len(LIMITS) % 2 == 1
+        cuts = head[2 : 2 + head[1] % (CUTS + 1)]
         if form == ROUND_TRIP:
             agreement.check_round_trip(body[4:], (1, 2)[head[2] % 2], body[:4].ljust(4, b"\0"), 3000 + head[3])
         else:
-            agreement.check_frames(build(body) if form == BUILT else body, limit, cuts)
+            agreement.check_frames(build(body) if form == BUILT else body, limit, cuts, is_compressed=is_compressed)
 
     return one
 
@@ -94,10 +98,19 @@ def build(program: bytes) -> bytes:
         how, length = program[at : at + 2]
         payload = program[at + 2 : at + 2 + length] * (8 if how & 0x80 else 1)
         at += 2 + length
-        stream += header(OPCODES[how & 7] | (0 if how & 8 else 0x80), len(payload), (how >> 4) & 3)
+        first, form = OPCODES[how & 7] | (0 if how & 8 else 0x80), (how >> 4) & 3
+        if form == 1:  # The first frame of a compressed message, or one that may not say so.
+            first, payload = first | 0x40, deflated(payload)
+        stream += header(first, len(payload), form)
         mask = bytes((length, 7, how, 0xFF)) if how & 0x40 else bytes(4)
         stream += mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
     return bytes(stream) + program[at:]
+
+
+def deflated(payload: bytes) -> bytes:
+    """Return the payload as a client compresses it (RFC 7692 section 7.2.1)."""
+    compressor = zlib.compressobj(wbits=-15)
+    return (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def header(first: int, length: int, form: int) -> bytes:
@@ -133,12 +146,17 @@ def prepare(folder: Path, target: str) -> tuple[Path, Path]:
 def frame_seeds() -> Iterable[bytes]:
     """Yield conversations as bytes, frame programs, and a round trip."""
     form, head = 3 * LIMITS.index(300), bytes((3, 1, 3, 9, 20, 40, 60))
+    inflating = 3 * (len(LIMITS) + LIMITS.index(300))
     raw, built = bytes([form + RAW]) + head, bytes([form + BUILT]) + head
     text, close = "é世🎉".encode(), b"\x88\x82\0\0\0\0\x03\xe8"
     yield raw + b"\x01\x83\0\0\0\0" + text[:3] + b"\x89\x80abcd\x80\x86\0\0\0\0" + text[3:] + close
     yield raw + b"\x82\xfe\0\x80\0\0\0\0" + bytes(128) + close
     yield built + b"".join(bytes((how, len(text))) + text for how in (0x49, 0x04, 0x08, 0x40, 0xC2))
     yield built + b"\x01\x01x" + b"\x03\x05\x0f\xa0bye"
+    yield bytes([inflating + BUILT]) + head + b"".join(bytes((how, len(text))) + text for how in (0x11, 0x51, 0x92, 1))
+    yield bytes([inflating + RAW]) + head + b"\x41\x81\0\0\0\0\x4a\x80\x83\0\0\0\0\x04\0\0" + close
+    yield bytes([inflating + RAW]) + head + b"\xc2\x8a\0\0\0\0" + deflated(bytes(2000))[:10]
+    yield bytes([3 * LIMITS.index(1 << 40) + RAW, 0]) + bytes(6) + b"\x81\xff\0\0\0\0\0\1\0\0" + bytes(123)
     yield bytes([form + ROUND_TRIP]) + head + b"mask" + text
 
 

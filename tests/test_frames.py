@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.harness.raw import client_close, client_frame, server_frames
 from tests.reference.agreement import check_frames, check_round_trip, held_by
 from wsflask.protocol import frames
+from wsflask.protocol.deflate import deflate
 from wsflask.protocol.frames import BINARY, CLOSE, FAIL, PING, PONG, TEXT, Event, FrameReader
 
 LIMIT = 1000
@@ -298,6 +299,7 @@ FRAMES = (
     st.builds(client_frame, PAYLOADS, st.sampled_from([TEXT, BINARY, PING]), mask=st.binary(min_size=4, max_size=4))
     | st.builds(client_frame, PAYLOADS, st.sampled_from([TEXT, BINARY, CONTINUATION]), final=st.booleans())
     | st.builds(client_close, st.sampled_from([999, 1000, 1004, 1007, 1014, 1015, 2999, 3000, 4999, 5000]), PAYLOADS)
+    | st.builds(client_frame, PAYLOADS.map(deflate), st.sampled_from([TEXT, BINARY]), rsv=st.just(0x40))
     | st.builds(client_frame, PAYLOADS, st.integers(0, 15), rsv=st.sampled_from([0, 0, 0x10, 0x20, 0x40]))
     | st.binary(max_size=20)
 )
@@ -308,9 +310,12 @@ FRAMES = (
     parts=st.lists(FRAMES, min_size=1, max_size=6),
     limit=st.sampled_from([1, 20, 125, 126, 300]),
     cuts=st.lists(st.integers(0, 1000), max_size=6),
+    is_compressed=st.booleans(),
 )
-def test_after_every_piece_the_reader_tells_what_the_rfc_says(parts: list[bytes], limit: int, cuts: list[int]) -> None:
-    check_frames(b"".join(parts), limit, cuts)
+def test_after_every_piece_the_reader_tells_what_the_rfc_says(
+    parts: list[bytes], limit: int, cuts: list[int], is_compressed: bool
+) -> None:
+    check_frames(b"".join(parts), limit, cuts, is_compressed=is_compressed)
 
 
 @given(

@@ -6,8 +6,7 @@ import contextvars
 from collections.abc import Callable
 from typing import Any
 
-import flask
-from flask import Flask
+from flask import Flask, appcontext_popped, appcontext_pushed, appcontext_tearing_down
 from flask.ctx import AppContext
 
 __all__ = ["Contexts"]
@@ -45,17 +44,14 @@ class Contexts:
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return `function(*args)`. Switches if the function does."""
-        if self._is_watched():
+        if (
+            self._app.teardown_appcontext_funcs
+            or appcontext_pushed.receivers
+            or appcontext_tearing_down.receivers
+            or appcontext_popped.receivers
+        ):
             return contextvars.Context().run(self._run_watched, function, args)
         return self._template.copy().run(function, *args)
-
-    def _is_watched(self) -> bool:
-        return bool(
-            self._app.teardown_appcontext_funcs
-            or flask.appcontext_pushed.receivers
-            or flask.appcontext_tearing_down.receivers
-            or flask.appcontext_popped.receivers
-        )
 
     def _run_watched(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         with self._app.app_context():

@@ -108,7 +108,8 @@ class Dispatcher:
         """Handle one message: every outcome but silence by choice is a reply or a stable code."""
         request_id = None
         try:
-            self._count(connection)
+            if not connection.rate.take(1, time.monotonic()):
+                raise Refusal("rate_limited")
             request = parse(text, self._limits)
             request_id = request.id if connection.form == V1 else None
             if request.channel in ("ping", "pong"):
@@ -117,8 +118,8 @@ class Dispatcher:
                 return
             connection.begin(request)
             message = {"channel": request.channel, "payload": request.payload}
-            reply = self._hooks.run_hook(self._hooks.on_message, connection, connection.user, message)
-            if reply is not None or connection.request_id is not None:
+            reply = self._hooks.run_hook(self._hooks.on_message, connection, connection.identity.user, message)
+            if reply is not None or request.id is not None:
                 connection.reply(reply)
         except Refusal as refusal:
             _log.debug("connection %s: %s", connection.id, refusal)
@@ -134,10 +135,6 @@ class Dispatcher:
             raise
         finally:
             connection.end()
-
-    def _count(self, connection: Connection) -> None:
-        if not connection.rate.take(1, time.monotonic()):
-            raise Refusal("rate_limited")
 
     def _refuse(self, connection: Connection, code: str, request_id: str | None) -> None:
         connection.send(error_message(code, request_id))

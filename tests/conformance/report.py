@@ -9,6 +9,10 @@ from pathlib import Path
 
 __all__ = ["Outcome", "read_outcome", "table"]
 
+_KINDS = ("failed", "unclean", "non_strict", "informational", "unimplemented")
+_CONFORMANT = {
+    "OK": None, "NON-STRICT": "non_strict", "INFORMATIONAL": "informational", "UNIMPLEMENTED": "unimplemented",
+}  # fmt: skip
 _UNCLEAN = ("UNCLEAN", "FAILED BY CLIENT")
 
 
@@ -26,11 +30,13 @@ class Outcome:
     non_strict: tuple[str, ...]
     #: Not specified; the suite only tells what happens.
     informational: tuple[str, ...]
+    #: An extension was declined.
+    unimplemented: tuple[str, ...]
 
     @classmethod
     def of(cls, name: str, cases: Mapping[str, Mapping[str, str]]) -> Outcome:
         """Sort the cases: `behavior` and `behaviorClose` by case id, as the suite's index has them."""
-        sorted_in: dict[str, list[str]] = {"failed": [], "unclean": [], "non_strict": [], "informational": []}
+        sorted_in: dict[str, list[str]] = {kind: [] for kind in _KINDS}
         for number in sorted(cases, key=_order):
             kind = _kind(cases[number]["behavior"], cases[number]["behaviorClose"])
             if kind is not None:
@@ -44,11 +50,11 @@ class Outcome:
 
 
 def _kind(behavior: str, close: str) -> str | None:
-    if behavior not in ("OK", "NON-STRICT", "INFORMATIONAL"):
+    if behavior not in _CONFORMANT:
         return "failed"
     if close not in ("OK", "INFORMATIONAL"):
         return "unclean" if close in _UNCLEAN else "failed"
-    return {"NON-STRICT": "non_strict", "INFORMATIONAL": "informational"}.get(behavior)
+    return _CONFORMANT[behavior]
 
 
 def _order(number: str) -> list[int]:
@@ -65,10 +71,10 @@ def read_outcome(folder: Path, name: str) -> Outcome:
 def table(outcomes: Iterable[Outcome]) -> str:
     """Return the counts, a line for each outcome, and below them the cases that were not plainly right."""
     outcomes = list(outcomes)
-    lines = [f"{'':<20}{'cases':>7}{'failed':>8}{'unclean':>9}{'non-strict':>12}{'informational':>15}"]
+    lines = ["".join([f"{'':<20}{'cases':>7}", *(f"{kind.replace('_', '-'):>15}" for kind in _KINDS)])]
     for one in outcomes:
-        counts = (len(one.failed), len(one.unclean), len(one.non_strict), len(one.informational))
-        lines.append("{:<20}{:>7}{:>8}{:>9}{:>12}{:>15}".format(one.name, one.cases, *counts))
+        counts = (f"{len(getattr(one, kind)):>15}" for kind in _KINDS)
+        lines.append("".join([f"{one.name:<20}{one.cases:>7}", *counts]))
     for one in outcomes:
         named = {"failed": one.failed, "unclean": one.unclean, "non-strict": one.non_strict}
         lines += [f"{one.name}, {kind}: {' '.join(numbers)}" for kind, numbers in named.items() if numbers]

@@ -18,17 +18,17 @@ __all__ = ["check_frames", "check_message", "check_round_trip", "held_by"]
 _HEADER, _CONTROL = 14, 131
 
 
-def check_frames(stream: bytes, limit: int, cuts: Iterable[int]) -> list[Event]:
+def check_frames(stream: bytes, limit: int, cuts: Iterable[int], *, is_compressed: bool = False) -> list[Event]:
     """Feed the bytes in the pieces that `cuts` makes; after each, both readers have to tell the same.
 
     Returns:
         All events.
     """
-    whole = FrameReader(limit).feed(stream)
-    reader, events = FrameReader(limit), list[Event]()
+    whole = FrameReader(limit, is_compressed=is_compressed).feed(stream)
+    reader, events = FrameReader(limit, is_compressed=is_compressed), list[Event]()
     for start, end in itertools.pairwise([0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]):
         events += reader.feed(stream[start:end])
-        expected = frames.read(stream[:end], limit)
+        expected = frames.read(stream[:end], limit, is_compressed=is_compressed)
         assert [_fact(event) for event in events] == expected.events, f"{events} != {expected.events}"
         assert reader.is_midway == expected.is_midway, f"is_midway is {reader.is_midway} after {stream[:end]!r}"
         assert held_by(reader) <= limit + _HEADER + _CONTROL, f"{held_by(reader)} bytes held"

@@ -1,7 +1,8 @@
-"""Section 5 of RFC 6455, and RFC 3629, as a server reads a client: all bytes at once, byte by byte, no short cuts."""
+"""RFC 6455 section 5, RFC 3629 and RFC 7692, as a server reads a client: all bytes at once, and no short cuts."""
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 
 __all__ = ["FAIL", "Reading", "read"]
@@ -45,24 +46,34 @@ class _Unfinished(Exception):
     pass
 
 
-def read(data: bytes, limit: int) -> Reading:
-    """Return what a server that takes messages of up to `limit` bytes makes of all that a client has sent."""
+def read(data: bytes, limit: int, *, is_compressed: bool = False) -> Reading:
+    """Return what a server that takes messages of up to `limit` bytes makes of all that a client has sent.
+
+    Args:
+        is_compressed: whether permessage-deflate was agreed on, each message for itself.
+    """
     reading = Reading()
     rest = list(data)
     message: list[int] | None = None
-    kind = 0
+    kind, inflates = 0, False
     while rest:
         try:
-            is_final, opcode, payload, rest = _frame(rest, message is not None, limit - len(message or ()))
+            is_within = message is not None
+            inflates_next = is_compressed and rest[0] // 64 % 2 == 1 and rest[0] % 16 in (1, 2)
+            if inflates_next:
+                rest = [rest[0] - 64, *rest[1:]]
+            is_final, opcode, payload, rest = _frame(rest, is_within, limit - len(message or ()))
             if opcode >= _CLOSE:
                 reading.events.append(_control(opcode, payload))
                 if opcode == _CLOSE:
                     return reading
                 continue
             if message is None:
-                message, kind = [], opcode
+                message, kind, inflates = [], opcode, inflates_next
             message += payload
-            if kind == _TEXT and not _is_utf_8(message, is_final=is_final):
+            if inflates and is_final:
+                message = _inflated(message, limit)
+            if kind == _TEXT and (is_final or not inflates) and not _is_utf_8(message, is_final=is_final):
                 raise _Fail(1007)
             if is_final:
                 whole, message = bytes(message), None
@@ -103,6 +114,17 @@ def _frame(data: list[int], is_within: bool, room: int) -> tuple[bool, int, list
         raise _Unfinished
     mask, masked = data[:4], data[4 : 4 + length]
     return is_final, opcode, [byte ^ mask[i % 4] for i, byte in enumerate(masked)], data[4 + length :]
+
+
+def _inflated(payload: list[int], limit: int) -> list[int]:
+    """RFC 7692, section 7.2.2."""
+    try:
+        message = zlib.decompressobj(wbits=-15).decompress(bytes([*payload, 0, 0, 255, 255]), limit + 1)
+    except zlib.error:
+        raise _Fail(1007) from None
+    if len(message) > limit:
+        raise _Fail(1009)
+    return list(message)
 
 
 def _control(opcode: int, payload: list[int]) -> tuple[int, str | bytes, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +14,7 @@ from ..protocol import frames
 from ..protocol.codes import CloseCode
 from ..protocol.messages import V1, Message, compressed
 from ..protocol.requests import Request
-from .outgoing import Outgoing, State
+from .outgoing import CLOSED, CLOSING, OPEN, Outgoing
 from .rate import Bucket
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class Connection(Outgoing):
     """A client's WebSocket, as services see it ("ws" in the hooks)."""
 
     __slots__ = (
-        "_began", "_close_at", "_controls", "_handler", "_inbound", "_is_handling", "_is_paused", "_peer_closed",
+        "_began", "_close_at", "_controls", "_handler", "_holds", "_inbound", "_is_handling", "_is_paused", "_peer_closed",
         "_pinged", "_reader", "_request", "bad_messages", "close_code", "close_reason", "form", "heard", "id",
         "identity", "rate",
     )  # fmt: skip
@@ -91,7 +90,9 @@ class Connection(Outgoing):
         self._close_at = 0.0
         self._handler = handler
         self._reader = frames.FrameReader(settings.max_message_bytes, is_compressed=is_compressed)
-        self._inbound: deque[str] | None = None
+        #: Messages to be handled, nearly always one; a list of one costs a third of a deque.
+        self._inbound: list[str] | None = None
+        self._holds = 0
         self._is_handling = False
         self._is_paused = False
         self._peer_closed = False
@@ -131,8 +132,18 @@ class Connection(Outgoing):
     # --- in
 
     def hold(self) -> None:
-        """Handle nothing of the client before `start`; what it sends waits."""
-        self._is_handling = True
+        """Let what the client sends wait, until `release` was called as often."""
+        with self._lock:
+            self._holds += 1
+
+    def release(self) -> None:
+        """Go on after a `hold`, beside the caller."""
+        with self._lock:
+            self._holds -= 1
+            if self._holds or self._is_handling or not self._inbound:
+                return
+            self._is_handling = True
+        self._link.beside(self._handle_inbound)
 
     def start(self, then: Callable[[], None] | None = None) -> None:
         """Greet the client beside the caller, call `then`, and handle what the client sends."""
@@ -163,7 +174,15 @@ class Connection(Outgoing):
         """Take bytes of the peer. Called by the link; never blocks when parked."""
         self.heard = time.monotonic()
         self._pinged = 0.0
-        events = self._reader.feed(data)
+        text = self._reader.text(data)
+        if text is None:
+            self._take(self._reader.feed(data))
+            return
+        self._began = 0.0
+        if self._state is OPEN:
+            self._queue(text)
+
+    def _take(self, events: list[frames.Event]) -> None:
         if not self._reader.is_midway:
             self._began = 0.0
         elif not self._began or any(event.kind in (frames.TEXT, frames.BINARY) for event in events):
@@ -171,7 +190,7 @@ class Connection(Outgoing):
         controls = None
         for event in events:
             if event.kind == frames.TEXT:
-                if self._state is State.OPEN:
+                if self._state is OPEN:
                     self._queue(event.data)  # type: ignore[arg-type]
             elif event.kind in (frames.PING, frames.PONG):
                 controls = controls or []
@@ -183,9 +202,9 @@ class Connection(Outgoing):
                 self._begin_close(event.code, str(event.data))
             elif event.kind == frames.BINARY:
                 self._begin_close(CloseCode.UNSUPPORTED_DATA, "text only")
-        if controls and self._state is State.OPEN:
+        if controls and self._state is OPEN:
             self._control(controls)
-        if self._peer_closed and self._state is State.CLOSING and self._outbox is None:
+        if self._peer_closed and self._state is CLOSING and self._outbox is None:
             self._finish()
 
     def _control(self, controls: list[frames.Event]) -> None:
@@ -199,19 +218,20 @@ class Connection(Outgoing):
 
     def _queue(self, text: str) -> None:
         if self._inbound is None:
-            self._inbound = deque()
-        self._inbound.append(text)
+            self._inbound = [text]
+        else:
+            self._inbound.append(text)
         if len(self._inbound) >= self._settings.inbound_queue and not self._is_paused:
             self._is_paused = True
             self._link.pause()
-        if not self._is_handling:
+        if not self._is_handling and not self._holds:
             self._is_handling = True
             self._link.run(self._handle_inbound)
 
     def _handle_inbound(self) -> None:
         try:
-            while self._inbound and self._state is State.OPEN:
-                text = self._inbound.popleft()
+            while self._inbound and self._state is OPEN and not self._holds:
+                text = self._inbound.pop(0)
                 if self._is_paused and len(self._inbound) <= self._settings.inbound_queue // 2:
                     self._is_paused = False
                     self._listen_again()
@@ -224,11 +244,11 @@ class Connection(Outgoing):
             self._is_handling = False
             if self._link.is_threaded:
                 self._listen_again()
-            if self._inbound and self._state is State.OPEN and not self._link.is_threaded:
+            if not self._inbound or self._state is not OPEN:
+                self._inbound = None
+            elif not self._holds and not self._link.is_threaded:
                 self._is_handling = True  # The greenlet was killed: only the one message failed.
                 self._link.run(self._handle_inbound)
-            else:
-                self._inbound = None
 
     def _listen_again(self) -> None:
         """Give the peer its time anew: its sign of life may lie unread."""
@@ -252,9 +272,9 @@ class Connection(Outgoing):
         if not cut:
             self.flush()
         with self._lock:
-            if self._state is not State.OPEN:
+            if self._state is not OPEN:
                 return
-            self._state = State.CLOSING
+            self._state = CLOSING
             self.descriptor = -1
             self.close_code, self.close_reason = code, reason
             self._close_at = time.monotonic() + _LINGER
@@ -271,7 +291,7 @@ class Connection(Outgoing):
         self._begin_close(CloseCode.SLOW_CONSUMER, "too slow", cut=True)
 
     def _all_left(self) -> None:
-        if self._state is State.CLOSING:
+        if self._state is CLOSING:
             self._close_frame_left()
 
     def _close_frame_left(self) -> None:
@@ -288,10 +308,10 @@ class Connection(Outgoing):
 
     def _finish(self) -> None:
         with self._lock:
-            if self._state is State.CLOSED:
+            if self._state is CLOSED:
                 return
-            was_open = self._state is State.OPEN
-            self._state = State.CLOSED
+            was_open = self._state is OPEN
+            self._state = CLOSED
             self.descriptor = -1
             self._outbox = None
         self._link.close()
@@ -304,11 +324,11 @@ class Connection(Outgoing):
 
     def tick(self, now: float) -> None:
         """Look after liveness and time-outs; called about once a second with the monotonic time."""
-        if self._state is State.CLOSING:
+        if self._state is CLOSING:
             if now >= self._close_at:
                 self._finish()
             return
-        if self._state is State.CLOSED:
+        if self._state is CLOSED:
             return
         with self._lock:
             behind = now - self._outbox.oldest if self._outbox is not None else 0.0

@@ -66,7 +66,8 @@ class Outflow:
         prompt, self._prompt = self._prompt[:_CHUNK], self._prompt[_CHUNK:]
         _write(prompt)
         bulk = self._bulk
-        _write(bulk.popleft() for _ in range(min(_CHUNK, len(bulk))))
+        if bulk:
+            _write(bulk.popleft() for _ in range(min(_CHUNK, len(bulk))))
         if self._prompt or bulk:
             # Not a callback: those run before the loop looks at its sockets again, a timer runs beside them.
             if self._timer is None:

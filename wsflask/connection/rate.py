@@ -24,7 +24,12 @@ class Bucket:
 
     def take(self, count: int, now: float) -> bool:
         """Return whether `count` more may happen now; if not, nothing is taken."""
-        allowance = min(self._allowance + (now - self._since) * self._rate, self._burst)
+        allowance = self._allowance + (now - self._since) * self._rate
+        if allowance > self._burst:
+            allowance = self._burst
         self._since = now
-        self._allowance = allowance - count if count <= allowance else allowance
-        return count <= allowance
+        if count > allowance:
+            self._allowance = allowance
+            return False
+        self._allowance = allowance - count
+        return True

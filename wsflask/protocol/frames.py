@@ -29,6 +29,7 @@ _DATA = (CONTINUATION, TEXT, BINARY)
 _CONTROL = (CLOSE, PING, PONG)
 _UINT16 = struct.Struct("!H")
 _UINT64 = struct.Struct("!Q")
+_HEAD8 = struct.Struct("!BB")
 _HEAD16 = struct.Struct("!BBH")
 _HEAD64 = struct.Struct("!BBQ")
 
@@ -54,7 +55,7 @@ def frame(payload: bytes, opcode: int = TEXT) -> bytes:
     """Return one whole unmasked frame, as a server sends it; `opcode` may have `COMPRESSED` added."""
     length = len(payload)
     if length < 126:
-        return bytes((0x80 | opcode, length)) + payload
+        return _HEAD8.pack(0x80 | opcode, length) + payload
     if length < 65536:
         return _HEAD16.pack(0x80 | opcode, 126, length) + payload
     return _HEAD64.pack(0x80 | opcode, 127, length) + payload
@@ -103,26 +104,13 @@ class FrameReader:
         """Whether a message has begun, and its end is yet to come."""
         return not self._failed and (self._buffer is not None or self._fragments is not None)
 
-    def feed(self, data: bytes) -> list[Event]:
-        """Return what the bytes complete; after a CLOSE or FAIL event further bytes are ignored."""
-        if self._buffer is None and self._fragments is None and not self._failed:
-            text = self._whole_text(data)
-            if text is not None:
-                return [Event(TEXT, text)]
-        if self._failed:
-            return []
-        if self._buffer is not None:
-            self._buffer += data
-            if len(self._buffer) < self._needed:  # Not joined and looked at again for every byte of a slow peer.
-                return []
-            data, self._buffer = bytes(self._buffer), None
-        return self._take(data)
-
-    def _whole_text(self, data: bytes) -> str | None:
+    def text(self, data: bytes) -> str | None:
         """Return the message if the bytes are one plain text frame and nothing else, as nearly always.
 
-        Anything that is out of the ordinary is left to `_parse`, which judges it.
+        Anything that is out of the ordinary is left to `feed`, which judges it.
         """
+        if self._buffer is not None or self._fragments is not None or self._failed:
+            return None
         size = len(data)
         if size < 8 or data[0] != 0x81:
             return None
@@ -137,13 +125,24 @@ class FrameReader:
             return None
         if size != head + 4 + length or length > self._limit:
             return None
-        words = (length + 3) // 4
-        key = int.from_bytes(data[head : head + 4] * words, "little")
-        masked = int.from_bytes(data[head + 4 :], "little")
         try:
-            return (masked ^ key).to_bytes(4 * words, "little")[:length].decode()
+            return _unmask(data[head + 4 :], data[head : head + 4]).decode()
         except UnicodeDecodeError:
             return None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return what the bytes complete; after a CLOSE or FAIL event further bytes are ignored."""
+        text = self.text(data)
+        if text is not None:
+            return [Event(TEXT, text)]
+        if self._failed:
+            return []
+        if self._buffer is not None:
+            self._buffer += data
+            if len(self._buffer) < self._needed:  # Not joined and looked at again for every byte of a slow peer.
+                return []
+            data, self._buffer = bytes(self._buffer), None
+        return self._take(data)
 
     def _take(self, buffer: bytes) -> list[Event]:
         events: list[Event] = []
@@ -267,7 +266,5 @@ def _control(opcode: int, payload: bytes) -> Event:
 
 def _unmask(payload: bytes, mask: bytes) -> bytes:
     length = len(payload)
-    if not length or mask == b"\0\0\0\0":
-        return payload
     key = (mask * (length // 4 + 1))[:length]
-    return (int.from_bytes(payload, "little") ^ int.from_bytes(key, "little")).to_bytes(length, "little")
+    return (int.from_bytes(payload) ^ int.from_bytes(key)).to_bytes(length)

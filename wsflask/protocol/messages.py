@@ -65,25 +65,26 @@ class Message:
 
     def text(self, form: str) -> bytes:
         """Return the envelope as UTF-8 JSON."""
-        text = _head(self.channel) + self.payload_json
+        end = b"}"
         if form == V1:
-            if self.id is not None:
-                text += b',"id":' + quote(self.id)
             if self.seq is not None:
-                text += b',"seq":' + quote(self.seq)
-        return text + b"}"
+                end = b',"seq":' + quote(self.seq) + end
+            if self.id is not None:
+                end = b',"id":' + quote(self.id) + end
+        return b"".join((_head(self.channel), self.payload_json, end))  # Adding up would copy a large payload twice.
 
     def frame(self, form: str) -> bytes:
         """Return the whole frame; the same bytes object for every connection of a form."""
-        if self._frames is None:
-            self._frames = {}
-        found = self._frames.get(form)
+        frames = self._frames
+        if frames is None:
+            frames = self._frames = {}
+        found = frames.get(form)
         if found is None:
-            found = self._frames[form] = self._make_frame(form)
+            found = frames[form] = self._make_frame(form)
         return found
 
     def _make_frame(self, form: str) -> bytes:
-        if not form.endswith(_COMPRESSED):
+        if form in (V1, PLAIN):
             return frame(self.text(form))
         plain = self.frame(form.removesuffix(_COMPRESSED))
         if len(plain) < _WORTH:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 
@@ -17,15 +17,17 @@ __all__ = ["Limits", "Request", "parse"]
 _ID_BYTES = 64
 _INT64 = 1 << 63
 _FIELDS: Final = frozenset(("channel", "payload", "id"))
-_decode = msgspec.json.Decoder().decode
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A checked message of a client."""
 
     channel: str
     payload: Any
     id: str | None = None
+
+
+_decode = msgspec.json.Decoder(Request).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,11 @@ def parse(text: str, limits: Limits) -> Request:
     Raises:
         Refusal: bad_json, bad_envelope, too_big or too_deep. Its `request_id` is the id, when there was one.
     """
-    value = _ordinary_json(text, limits)
-    if value is _UNUSUAL:
-        value = _strict_json(text, limits)
+    request = _ordinary(text, limits)
+    return request if request is not None else _checked(_strict_json(text, limits))
+
+
+def _checked(value: Any) -> Request:
     if not isinstance(value, dict):
         raise Refusal("bad_envelope")
     identity = value.get("id")
@@ -69,49 +73,62 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= _ID_BYTES and len(value.encode()) <= _ID_BYTES
 
 
-#: Stands for JSON that the quick way does not take; it may well be right.
-_UNUSUAL: Final = object()
-
-
-def _ordinary_json(text: str, limits: Limits) -> Any:
-    """Return the value of JSON in which nothing is unusual, 5 times as fast as `_strict_json`; else `_UNUSUAL`.
+def _ordinary(text: str, limits: Limits) -> Request | None:
+    """Return the request in a text in which nothing is unusual, 5 times as fast as the strict way; else None.
 
     The decoder takes what `_strict_json` takes, but keeps the last of duplicate keys and knows no limits. Without a
-    backslash each colon of the text is one behind a key, or one in a string: if the value has as many of both,
+    backslash each colon of the text is one behind a key, or one in a string: if the request has as many of both,
     no key was lost.
     """
-    if "\\" in text or text.count("{") + text.count("[") > limits.depth or len(text) * 4 > limits.string:
-        return _UNUSUAL
+    if "\\" in text or len(text) * 4 > limits.string:
+        return None
     colons = text.count(":")
     if colons > limits.keys:
-        return _UNUSUAL
+        return None
     try:
-        value = _decode(text)
-        return value if _colons(value) == colons else _UNUSUAL
+        request = _decode(text)
+        identity = request.id
+        found = (2 if identity is None else 3) + _keys(request.payload, limits.depth - 1)
+        if found != colons and found + _colons(identity) + _colons(request.payload) != colons:
+            return None
     except (msgspec.DecodeError, OverflowError, RecursionError):
-        return _UNUSUAL
+        return None
+    return request if _is_named(request.channel) and (identity is None or _is_id(identity)) else None
 
 
-def _colons(value: Any) -> int:
-    """Return how many keys the value has, and colons in its strings.
+def _keys(value: Any, depth: int) -> int:
+    """Return how many keys the value has.
 
     Raises:
-        OverflowError: it has an integer beyond 64 bits.
+        OverflowError: it has an integer beyond 64 bits, or is nested deeper than `depth`.
     """
     kind = type(value)
     if kind is dict:
         found = len(value)
-        for key, item in value.items():
-            found += key.count(":")
-            found += item.count(":") if type(item) is str else _colons(item)
-        return found
+        items = value.values()
+    elif kind is list:
+        found = 0
+        items = value
+    elif kind is int and not -_INT64 <= value < _INT64:
+        raise OverflowError
+    else:
+        return 0
+    if depth <= 0:
+        raise OverflowError
+    for item in items:
+        if type(item) is not str:
+            found += _keys(item, depth - 1)
+    return found
+
+
+def _colons(value: Any) -> int:
+    """Return how many colons the value's strings and keys have."""
+    kind = type(value)
     if kind is str:
         return int(value.count(":"))
-    if kind is list:
-        return sum(map(_colons, value))
-    if kind is int and not -_INT64 <= value < _INT64:
-        raise OverflowError
-    return 0
+    if kind is dict:
+        return sum(map(_colons, value)) + sum(map(_colons, value.values()))
+    return sum(map(_colons, value)) if kind is list else 0
 
 
 def _strict_json(text: str, limits: Limits) -> Any:

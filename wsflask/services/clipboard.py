@@ -96,6 +96,7 @@ class Clipboard(Service):
         """Send the user's whole clipboard; those who come at once share the queries."""
         self._subscribe()
         if self._boards.join(ws):
+            ws.hold()
             self._arrivals.add(ws)
 
     def _greet(self, arrivals: list[Connection]) -> None:
@@ -111,6 +112,7 @@ class Clipboard(Service):
             return
         for ws in arrivals:
             self._boards.greet(ws, states[ws.user_id])
+            ws.release()
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         self._boards.leave(ws)

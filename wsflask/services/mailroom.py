@@ -75,6 +75,7 @@ class Mailroom:
                 self._visit(box)
                 self._greet(box)
                 return
+        ws.hold()
         self._arrivals.add(ws)
 
     def leave(self, ws: Connection) -> None:
@@ -131,6 +132,8 @@ class Mailroom:
             for ws in arrivals:
                 self.leave(ws)
                 ws.close(CloseCode.OVERLOAD, "try again")
+        for ws in arrivals:
+            ws.release()
 
     def _await_bulletin(self, arrivals: list[Connection]) -> None:
         """Wait until the notifications to everyone are known, or nobody wants to know any more. May switch."""
