@@ -57,16 +57,19 @@ class Dispatcher:
 
     def greet(self, connection: Connection) -> None:
         """Have the client greeted, as soon as fewer than `greetings_at_once` others are."""
-        if not connection.is_parked:
+        if connection.is_parked:
+            connection.hold()
+            self._waiting.append(connection)
+            self._start_next()
+        else:
             connection.start()  # In a greenlet or thread of its own; there are as many as the web server allows.
-            return
-        self._waiting.append(connection)
-        self._start_next()
 
     def _start_next(self) -> None:
         while self._waiting and self._greeting < self._settings.greetings_at_once:
             self._greeting += 1
-            self._waiting.popleft().start(self._greeted)
+            connection = self._waiting.popleft()
+            connection.start(self._greeted)
+            connection.release()
 
     def _greeted(self) -> None:
         self._greeting -= 1

@@ -70,4 +70,4 @@ class Reception:
             self._front.enter(connection)
             if connection.is_open:
                 self._dispatcher.greet(connection)
-                connection.release()
+            connection.release()

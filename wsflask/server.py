@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -234,8 +234,15 @@ class WebSocketServer:
         return self.hub.remove(ws)
 
     def on_connect(self, ws: Connection, user: Any) -> None:
-        """Call every service's on_connect; if one fails the client is closed with 1013, and comes again later."""
-        for service in self.services:
+        """Call every service's on_connect, one after another; if one fails the client is closed with 1013.
+
+        A service that holds the connection has greeted when it releases it; then the next one's turn comes.
+        """
+        self._greet(ws, user, iter(self.services))
+
+    def _greet(self, ws: Connection, user: Any, services: Iterator[Service]) -> None:
+        for service in services:
+            before = ws.holds
             try:
                 service.on_connect(ws, user)
             except Exception as error:
@@ -243,6 +250,9 @@ class WebSocketServer:
                 sentence = "%s.on_connect failed for user %r: %s"
                 _log.error(sentence, name, ws.user_id, type(error).__name__, exc_info=not is_outage)
                 ws.close(CloseCode.OVERLOAD, "try again")
+                return
+            if ws.holds > before:
+                ws.when_released(partial(self.run_hook, self._greet, ws, user, services))
                 return
 
     def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any:

@@ -66,7 +66,10 @@ class Service:
         self._server = server
 
     def on_connect(self, ws: Connection, user: Any) -> None:
-        """Greet a client that has just connected. In the connection's greenlet; may switch."""
+        """Greet a client that has just connected, before anything it sends is handled. May switch.
+
+        A service that greets later, for many at once, calls `ws.hold()` here and `ws.release()` when it has.
+        """
 
     def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
         """Handle the payload of one message; one at a time for a connection. May switch.

@@ -57,6 +57,9 @@ class MemoryLink(Link):
         if self.runs:
             self.run_work()
 
+    def beside(self, work: Callable[[], None]) -> None:
+        self.run(work)
+
     def run_work(self) -> None:
         """Run what waits."""
         while self.work:

@@ -53,9 +53,9 @@ class Connection(Outgoing):
     """A client's WebSocket, as services see it ("ws" in the hooks)."""
 
     __slots__ = (
-        "_began", "_close_at", "_controls", "_handler", "_holds", "_inbound", "_is_handling", "_is_paused", "_peer_closed",
-        "_pinged", "_reader", "_request", "bad_messages", "close_code", "close_reason", "form", "heard", "id",
-        "identity", "rate",
+        "_began", "_close_at", "_controls", "_handler", "_holds", "_inbound", "_is_handling", "_is_paused",
+        "_peer_closed", "_pinged", "_reader", "_request", "_then", "bad_messages", "close_code", "close_reason", "form",
+        "heard", "id", "identity", "rate",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,7 @@ class Connection(Outgoing):
         #: Messages to be handled, nearly always one; a list of one costs a third of a deque.
         self._inbound: list[str] | None = None
         self._holds = 0
+        self._then: Callable[[], None] | None = None
         self._is_handling = False
         self._is_paused = False
         self._peer_closed = False
@@ -131,23 +132,44 @@ class Connection(Outgoing):
 
     # --- in
 
+    @property
+    def holds(self) -> int:
+        """How often the connection is held at the moment."""
+        return self._holds
+
     def hold(self) -> None:
         """Let what the client sends wait, until `release` was called as often."""
         with self._lock:
             self._holds += 1
 
+    def when_released(self, then: Callable[[], None]) -> None:
+        """Have `then` called, beside whoever releases the connection, before what the client sent is handled."""
+        self._then = then
+
     def release(self) -> None:
-        """Go on after a `hold`, beside the caller."""
+        """Go on after a `hold`."""
         with self._lock:
             self._holds -= 1
-            if self._holds or self._is_handling or not self._inbound:
+            if self._holds:
                 return
-            self._is_handling = True
-        self._link.beside(self._handle_inbound)
+            then, self._then = self._then, None
+            if then is not None:
+                self._holds = 1
+            elif self._is_handling or not self._inbound:
+                return
+            else:
+                self._is_handling = True
+        self._link.beside(self._handle_inbound if then is None else lambda: self._go_on(then))
+
+    def _go_on(self, then: Callable[[], None]) -> None:
+        try:
+            then()
+        finally:
+            self.release()
 
     def start(self, then: Callable[[], None] | None = None) -> None:
         """Greet the client beside the caller, call `then`, and handle what the client sends."""
-        self._is_handling = True
+        self.hold()
         self._link.run(lambda: self._open(then))
 
     def _open(self, then: Callable[[], None] | None) -> None:
@@ -156,7 +178,7 @@ class Connection(Outgoing):
         finally:
             if then is not None:
                 then()
-            self._handle_inbound()
+            self.release()
 
     def beside(self, work: Callable[[], None]) -> None:
         """Do work beside the caller that goes on when the connection has closed."""

@@ -105,13 +105,18 @@ class Clipboard(Service):
                 states = self._checked(self._store.load_all(list({ws.user_id for ws in arrivals})))
         except Exception as error:
             is_outage = isinstance(error, PyMongoError)
+            if len(arrivals) > 1 and not is_outage:
+                for ws in arrivals:  # Something is wrong with one of them.
+                    self._greet([ws])
+                return
             _log.error("clipboards could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
             for ws in arrivals:
                 self._boards.leave(ws)
                 ws.close(CloseCode.OVERLOAD, "try again")
-            return
+        else:
+            for ws in arrivals:
+                self._boards.greet(ws, states[ws.user_id])
         for ws in arrivals:
-            self._boards.greet(ws, states[ws.user_id])
             ws.release()
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:

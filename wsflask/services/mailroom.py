@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 import threading
 import time
 from collections.abc import Collection, Iterable
@@ -140,10 +141,10 @@ class Mailroom:
         if not self._service.server.feed.sees_every_write:
             self.reload()  # what other processes have written
             return
-        deadline = time.monotonic() + self._service.server.settings.database_timeout
-        while not self._is_kept.wait(_LOOK) and any(ws.is_open for ws in arrivals):
-            if time.monotonic() > deadline:
-                raise NetworkTimeout("the notifications to everyone are not loaded yet")
+        for _ in range(math.ceil(self._service.server.settings.database_timeout / _LOOK)):
+            if self._is_kept.wait(_LOOK) or not any(ws.is_open for ws in arrivals):
+                return
+        raise NetworkTimeout("the notifications to everyone are not loaded yet")
 
     def _load(self, arrived: Iterable[Box]) -> None:
         """Fill the boxes, and greet those who wait at them: two queries for all. May switch."""
