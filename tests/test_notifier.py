@@ -7,10 +7,13 @@ import json
 import logging
 import random
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
+import gevent.event
 import pytest
 from bson import ObjectId
 from mongoengine import ValidationError
@@ -21,8 +24,9 @@ from tests.harness.stage import Actor, Stage
 from wsflask.documents import Notification, NotificationState, mark_read, unread_count
 from wsflask.documents.reading import read_states, unread_among
 from wsflask.feed import Gap
+from wsflask.feed.base import Change
 from wsflask.protocol.messages import Message
-from wsflask.services import mailroom
+from wsflask.services import letters, mailroom
 from wsflask.services import notifier as notifier_module
 from wsflask.services.notifier import Notifier
 
@@ -58,6 +62,13 @@ def await_unread(actor: Actor, count: int) -> None:
 
 def await_arrival(actor: Actor, label: str) -> None:
     wait_until(lambda: label in arrivals(actor), what=label)
+
+
+def pending(stage: Stage) -> list[Any]:
+    """Return the changes that wait until the first box is loaded."""
+    service = stage.server.services[0]
+    assert isinstance(service, Notifier)
+    return service._mailroom.inboxes.all()[0].pending or []
 
 
 def test_the_messages_are_those_of_the_older_system(stage: Stage) -> None:
@@ -329,9 +340,8 @@ def test_a_read_state_reset_during_a_load_is_loaded_again(
 
     def slow(users: Any, states: Any) -> Any:
         monkeypatch.undo()
-        box = stage.server.services[0]._mailroom.inboxes.all()[0]  # type: ignore[attr-defined]
         database["wsflask_notification_states"].delete_one({"_id": "ada"})
-        wait_until(lambda: [change for change in box.pending if change.op == "D"])
+        wait_until(lambda: [change for change in pending(stage) if change.op == "D"])
         return real(users, states)
 
     monkeypatch.setattr(mailroom, "unread_among", slow)
@@ -425,7 +435,7 @@ def test_many_who_come_at_once_are_loaded_together(commands: Commands) -> None:
         assert len(commands.names) <= 10
 
 
-def test_after_a_gap_all_users_are_loaded_by_two_queries(commands: Commands) -> None:
+def test_after_a_gap_all_users_are_loaded_by_three_queries(commands: Commands) -> None:
     with Stage(Notifier) as stage:
         actors = [stage.connect(f"user{number}") for number in range(40)]
         for actor in actors:
@@ -439,7 +449,7 @@ def test_after_a_gap_all_users_are_loaded_by_two_queries(commands: Commands) -> 
         for actor in actors:
             await_unread(actor, 0)
 
-        assert sorted(commands.names) == ["drop", "find", "find"]
+        assert sorted(commands.names) == ["drop", "find", "find", "find"]
 
 
 def test_what_was_missed_in_a_gap_arrives_after_it(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,13 +487,136 @@ def test_users_with_the_same_count_share_one_frame(stage: Stage, monkeypatch: py
     actors = [stage.connect(f"user{number}") for number in range(20)]
     for actor in actors:
         actor.wait(CHANNEL, 1)
-    monkeypatch.setattr(mailroom, "Message", Counted)
+    monkeypatch.setattr(letters, "Message", Counted)
 
     tell("to all")
     for actor in actors:
         actor.wait(CHANNEL, 2)
 
     assert len(made) == 2
+
+
+@pytest.fixture
+def paused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Have something done when a notification has reached two boxes of six, user0's and user1's."""
+    actors = [stage.connect(f"user{number}") for number in range(6)]
+    for actor in actors:
+        actor.wait(CHANNEL, 1)
+    monkeypatch.setattr(mailroom, "_TURN", 2)
+
+    def during(work: Callable[[], None]) -> None:
+        done: list[bool] = []
+
+        def sleep(seconds: float) -> None:
+            if not done:
+                done.append(True)
+                work()
+            time.sleep(seconds)
+
+        monkeypatch.setattr(mailroom, "time", SimpleNamespace(sleep=sleep))
+        tell("to all")
+        for actor in actors:
+            await_arrival(actor, "to all")
+        assert done
+
+    yield during
+
+    assert [arrivals(actor).count("to all") for actor in actors] == [1] * 6
+
+
+def test_who_comes_while_a_notification_is_on_its_way_sees_it_once(
+    stage: Stage, paused: Callable[[Callable[[], None]], None]
+) -> None:
+    came: list[Actor] = []
+
+    def come() -> None:
+        for name in ("new", "new", "user0", "user5"):
+            came.append(stage.connect(name))
+            came[-1].wait(CHANNEL, 1)
+
+    paused(come)
+    tell("later")
+    for actor in came:
+        await_arrival(actor, "later")
+
+    assert [[payload["unread"] for payload in actor.on(CHANNEL)] for actor in came] == [[1, 2]] * 4
+    assert [arrivals(actor) for actor in came] == [["later"]] * 4
+
+
+def test_what_is_on_its_way_is_not_overtaken(stage: Stage, paused: Callable[[Callable[[], None]], None]) -> None:
+    tabs = [stage.connect(name) for name in ("user1", "user5")]
+    for tab in tabs:
+        tab.wait(CHANNEL, 1)
+
+    def read() -> None:
+        for tab in tabs:
+            assert ask(tab, "mark_all_read") == {"unread": 0}
+
+    paused(read)
+
+    for tab in tabs:
+        assert [payload["unread"] for payload in tab.on(CHANNEL)] == [0, 1, 0, 0]
+
+
+def test_a_box_that_is_loaded_anew_meanwhile_is_told_once(
+    stage: Stage, database: Database, paused: Callable[[Callable[[], None]], None]
+) -> None:
+    old = tell("old", users=["user5"])
+    tab = stage.connect("user5")
+    tab.wait(CHANNEL, 1)
+    mark_read("user5", (), old.id)
+    await_unread(tab, 0)
+    service = stage.server.services[0]
+    assert isinstance(service, Notifier)
+
+    def reset() -> None:
+        state = {"_id": "user5", "rev": 9, "read": []}
+        database["wsflask_notification_states"].replace_one({"_id": "user5"}, state)
+        service._mailroom.take(Change("", "U", "wsflask_notification_states", "user5", state))
+
+    paused(reset)
+    await_unread(tab, 2)
+
+    assert arrivals(tab).count("to all") == 1
+
+
+def test_a_box_whose_reload_began_before_is_told_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, paused: Callable[[Callable[[], None]], None]
+) -> None:
+    tab = stage.connect("user5")
+    ask(tab, "mark_all_read")
+    service = stage.server.services[0]
+    assert isinstance(service, Notifier)
+    may_load = gevent.event.Event()
+    real = read_states
+
+    def slow(user_ids: set[str]) -> Any:
+        may_load.wait()
+        return real(user_ids)
+
+    monkeypatch.setattr(mailroom, "read_states", slow)
+    deleted = Change("", "D", "wsflask_notification_states", "user5", None)
+    loading = gevent.spawn(service._mailroom.take, deleted)
+    gevent.sleep(0)
+
+    def load() -> None:
+        may_load.set()
+        loading.get()
+
+    paused(load)
+    tell("later")
+    await_arrival(tab, "later")
+
+    assert [payload["unread"] for payload in tab.on(CHANNEL) if "last" in payload] == [1, 2]
+
+
+def test_a_service_that_is_stopped_meanwhile_leaves_nobody_out(
+    paused: Callable[[Callable[[], None]], None],
+) -> None:
+    def stop() -> None:
+        raise gevent.GreenletExit
+
+    paused(stop)
 
 
 def test_joining_while_notifications_pour_in_loses_none(stage: Stage) -> None:
@@ -613,14 +746,13 @@ def test_what_changes_during_a_load_counts_once(
     def slow(user_ids: set[str]) -> Any:
         monkeypatch.undo()
         state = real(user_ids)
-        pending = stage.server.services[0]._mailroom.inboxes.all()[0].pending  # type: ignore[attr-defined]
-        before = len(pending)
+        before = len(pending(stage))
         database["wsflask_notifications"].delete_one({"_id": deleted.id})
         mark_read("ada", (), tell("read").id)
         gone = tell("gone")
         database["wsflask_notifications"].delete_one({"_id": gone.id})
         tell("arrived")
-        wait_until(lambda: len(pending) >= before + 6)
+        wait_until(lambda: len(pending(stage)) >= before + 6)
         return state
 
     monkeypatch.setattr(mailroom, "read_states", slow)
@@ -644,7 +776,7 @@ def test_more_changes_during_a_load_than_are_kept_make_it_load_again(
         if len(calls) == 1:
             for _ in range(8):
                 tell()
-            wait_until(lambda: len(stage.server.services[0]._mailroom.inboxes.all()[0].pending) == 4)  # type: ignore[attr-defined]
+            wait_until(lambda: len(pending(stage)) == 4)
         return state
 
     monkeypatch.setattr(mailroom, "read_states", slow)
@@ -700,3 +832,68 @@ def test_on_a_standalone_server_tabs_follow_each_other_too(database: Database) -
         await_unread(tabs[1], 0)
         notification.delete()
         assert json.loads(tabs[1].texts[-1])["payload"] == NOTHING
+
+
+def test_on_a_standalone_server_who_connects_sees_what_other_processes_have_written(database: Database) -> None:
+    old = ObjectId.from_datetime(datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1))
+    with Stage(Notifier, feed="signals") as stage:
+        earlier = stage.connect("ada")
+        earlier.wait(CHANNEL, 1)
+
+        database["wsflask_notifications"].insert_one({"_id": old, "message": "Hello", "everyone": True})
+
+        assert stage.connect("bob").wait(CHANNEL, 1) == [{"unread": 1, "category": "success"}]
+        await_arrival(earlier, "Hello")
+
+
+def test_nobody_is_let_in_with_a_wrong_count_while_the_notifications_cannot_be_loaded(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise PyMongoError("away")
+
+    monkeypatch.setattr(mailroom, "to_everyone", fail)
+    tell()
+    with Stage(Notifier, database_timeout=0.1) as stage:
+        actor = stage.connect("ada")
+        wait_until(lambda: actor.connection.close_code == 1013)
+        assert actor.on(CHANNEL) == []
+
+        monkeypatch.undo()
+        service = stage.server.services[0]
+        assert isinstance(service, Notifier)
+        wait_until(service._mailroom._is_kept.is_set)
+        assert stage.connect("ada").wait(CHANNEL, 1) == [{"unread": 1, "category": "success"}]
+
+
+def test_many_notifications_to_everyone_are_loaded_in_pages(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailroom, "_PAGE", 4)
+    for _ in range(10):
+        tell()
+    tell("to ada", users=["ada"])
+    commands.clear()
+
+    with Stage(Notifier) as stage:
+        assert stage.connect("ada").wait(CHANNEL, 1)[0]["unread"] == 11
+
+    assert commands.on("wsflask_notifications") == ["find"] * 4
+
+
+def test_a_retention_that_cannot_be_set_stops_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(days: float) -> None:
+        raise PyMongoError("no")
+
+    monkeypatch.setattr(Notification, "keep_for", fail)
+    with Stage(Notifier, notification_days=2.0) as stage:
+        actor = stage.connect("ada")
+        actor.wait(CHANNEL, 1)
+        tell()
+        await_unread(actor, 1)
+
+    assert "was not told to delete notifications after 2.0 days" in caplog.text

@@ -26,6 +26,7 @@ __all__ = [
     "notifications",
     "read_state",
     "read_states",
+    "to_everyone",
     "unread_among",
     "unread_count",
     "unread_query",
@@ -36,6 +37,9 @@ __all__ = [
 WATERMARK_LAG = 60.0
 #: Ids in `read` beyond which they are folded into the watermark where that is possible.
 COMPACT_BEYOND = 100
+
+#: Smaller than every id that is made.
+_FIRST = ObjectId(bytes(12))
 
 _Raw = dict[str, Any]
 
@@ -54,15 +58,14 @@ class NotificationState(Document):
 
 def addressed_to(user_id: str, groups: Iterable[str]) -> _Raw:
     """Return the query for the notifications that go to this user."""
-    return _addressed_to_any([user_id], groups)
+    return {"$or": [{"everyone": True}, *_ways_to([user_id], groups)]}
 
 
-def _addressed_to_any(user_ids: list[str], groups: Iterable[str]) -> _Raw:
-    ways: list[_Raw] = [{"everyone": True}, {"users": user_ids[0] if len(user_ids) == 1 else {"$in": user_ids}}]
+def _ways_to(user_ids: list[str], groups: Iterable[str]) -> list[_Raw]:
+    """Return the queries for what names one of the users or groups."""
+    ways: list[_Raw] = [{"users": user_ids[0] if len(user_ids) == 1 else {"$in": user_ids}}]
     named = sorted(groups)
-    if named:
-        ways.append({"groups": {"$in": named}})
-    return {"$or": ways}
+    return [*ways, {"groups": {"$in": named}}] if named else ways
 
 
 def unread_query(user_id: str, groups: Iterable[str], state: _Raw | None) -> _Raw:
@@ -96,18 +99,26 @@ def read_states(user_ids: Iterable[str]) -> dict[str, _Raw]:
     return {state["_id"]: state for state in _states().find({"_id": {"$in": list(user_ids)}})}
 
 
-def unread_among(users: Iterable[tuple[str, frozenset[str]]], states: Mapping[str, _Raw]) -> Iterator[_Raw]:
-    """Yield category and recipients of all that one of the users has not read, and of some that all have read.
+def to_everyone(after: ObjectId | None = None, *, limit: int) -> list[_Raw]:
+    """Return ids and categories of what goes to everyone, the oldest first, up to `limit` from `after` on.
 
-    One query for all users, who are pairs of id and groups. May switch.
+    One query; may switch.
+    """
+    query = {"everyone": True, "_id": {"$gt": after if after is not None else _FIRST}}
+    return list(notifications().find(query, {"category": 1}).sort("_id", 1).limit(limit))
+
+
+def unread_among(users: Iterable[tuple[str, frozenset[str]]], states: Mapping[str, _Raw]) -> Iterator[_Raw]:
+    """Yield category and recipients of what names one of the users and he has not read, and of some that all have read.
+
+    Of what goes to everyone it yields the latest, from about the last minute: `to_everyone` finds all. One query for
+    all users, who are pairs of id and groups. May switch.
     """
     users = list(users)
     groups: frozenset[str] = frozenset().union(*(groups for _, groups in users))
-    query = _addressed_to_any([user for user, _ in users], groups)
-    watermarks = [states.get(user, {}).get("read_before") for user, _ in users]
-    known = [watermark for watermark in watermarks if watermark is not None]
-    if known and len(known) == len(users):
-        query["_id"] = {"$gt": min(known)}
+    watermarks = [states.get(user, {}).get("read_before") or _FIRST for user, _ in users]
+    ways = [{**way, "_id": {"$gt": min(watermarks)}} for way in _ways_to([user for user, _ in users], groups)]
+    query = {"$or": [{"everyone": True, "_id": {"$gt": _lagging_id()}}, *ways]}
     yield from notifications().find(query, {"category": 1, "everyone": 1, "users": 1, "groups": 1})
 
 

@@ -2,142 +2,135 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
-from operator import itemgetter
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
-
-from bson import ObjectId
 
 from ..connection import Connection
 from ..feed.base import Change
+from .bulletin import Bulletin
 from .inbox import Inbox
 
 __all__ = ["Box", "Inboxes", "unread_of"]
 
-_Key = tuple[str, frozenset[str]]
-_Index = dict[Any, dict[_Key, None]]
 
+class Box(Inbox):
+    """An inbox with the connections that look into it; small, for there is one for each user."""
 
-@dataclass(slots=True, eq=False)
-class Box:
-    """An inbox with the connections that look into it."""
+    __slots__ = ("greeted", "pending", "told", "waiting")
 
-    inbox: Inbox
-    #: Those who were told the count; only they get what follows.
-    greeted: dict[Connection, None] = field(default_factory=dict)
-    #: Those who wait for the inbox to be loaded.
-    waiting: dict[Connection, None] = field(default_factory=dict)
-    #: Changes that came while it was being loaded.
-    pending: list[Change] = field(default_factory=list)
+    def __init__(self, user_id: str, groups: frozenset[str], bulletin: Bulletin) -> None:
+        super().__init__(user_id, groups, bulletin)
+        #: Those who were told the count; only they get what follows.
+        self.greeted: tuple[Connection, ...] = ()
+        #: Those who wait for the inbox to be loaded.
+        self.waiting: tuple[Connection, ...] = ()
+        #: Changes that came while it was being loaded.
+        self.pending: list[Change] | None = None
+        #: Number of the latest round (see `rounds`) that has been here.
+        self.told = 0
 
 
 class Inboxes:
     """One box for each user and set of groups: two tabs of one user share it, whatever their number."""
 
-    def __init__(self) -> None:
-        self._boxes: dict[_Key, Box] = {}
-        self._by_connection: dict[Connection, Box] = {}
-        self._by_user: _Index = {}
-        self._by_group: _Index = {}
+    def __init__(self, bulletin: Bulletin) -> None:
+        self._bulletin = bulletin
+        self._by_user: dict[Any, tuple[Box, ...]] = {}
+        self._by_group: dict[Any, dict[Box, None]] = {}
 
     def __len__(self) -> int:
-        return len(self._boxes)
+        return sum(map(len, self._by_user.values()))
 
     def __contains__(self, box: object) -> bool:
-        return isinstance(box, Box) and self._boxes.get(_key(box.inbox)) is box
+        return isinstance(box, Box) and box in self._by_user.get(box.user_id, ())
 
     def all(self) -> list[Box]:
         """Return every box."""
-        return list(self._boxes.values())
+        return [box for boxes in self._by_user.values() for box in boxes]
 
-    def join(self, ws: Connection) -> tuple[Box, bool]:
-        """Let the connection wait at its box; return that, and whether it was made for it, and has to be loaded."""
-        key = (ws.user_id, ws.groups)
-        box = self._boxes.get(key)
-        is_new = box is None
+    def join(self, ws: Connection) -> Box:
+        """Let the connection wait at its box, and return that."""
+        box = self._box_of(ws)
         if box is None:
-            box = self._boxes[key] = Box(Inbox(*key))
-            self._by_user.setdefault(ws.user_id, {})[key] = None
+            box = Box(ws.user_id, ws.groups, self._bulletin)
+            self._by_user[ws.user_id] = (*self._by_user.get(ws.user_id, ()), box)
             for group in ws.groups:
-                self._by_group.setdefault(group, {})[key] = None
-        box.waiting[ws] = None
-        self._by_connection[ws] = box
-        return box, is_new
+                self._by_group.setdefault(group, {})[box] = None
+        box.waiting += (ws,)
+        return box
 
     def leave(self, ws: Connection) -> None:
         """Take the connection from its box; a box without connections is dropped."""
-        box = self._by_connection.pop(ws, None)
+        box = self.of(ws)
         if box is None:
             return
-        box.greeted.pop(ws, None)
-        box.waiting.pop(ws, None)
+        box.greeted = tuple(other for other in box.greeted if other is not ws)
+        box.waiting = tuple(other for other in box.waiting if other is not ws)
         if not box.greeted and not box.waiting:
-            key = _key(box.inbox)
-            del self._boxes[key]
-            _discard(self._by_user, box.inbox.user_id, key)
-            for group in box.inbox.groups:
-                _discard(self._by_group, group, key)
+            rest = tuple(other for other in self._by_user.pop(box.user_id) if other is not box)
+            if rest:
+                self._by_user[box.user_id] = rest
+            for group in box.groups:
+                members = self._by_group[group]
+                del members[box]
+                if not members:
+                    del self._by_group[group]
 
     def of(self, ws: Connection) -> Box | None:
         """Return the connection's box, if it has one."""
-        return self._by_connection.get(ws)
+        box = self._box_of(ws)
+        return box if box is not None and (ws in box.greeted or ws in box.waiting) else None
 
     def of_user(self, user_id: Hashable) -> list[Box]:
         """Return the boxes of one user."""
-        return [self._boxes[key] for key in self._by_user.get(user_id, ())]
+        return list(self._by_user.get(user_id, ()))
 
     def addressed(self, notification: Mapping[str, Any]) -> list[Box]:
-        """Return the boxes of those whom the raw notification goes to."""
-        if notification.get("everyone") is True:
-            return self.all()
-        keys: dict[_Key, None] = {}
+        """Return the boxes of those whom the raw notification names, by user or by group."""
+        boxes: dict[Box, None] = {}
         for user_id in notification.get("users") or ():
-            keys.update(self._by_user.get(user_id, {}))
+            boxes.update(dict.fromkeys(self._by_user.get(user_id, ())))
         for group in notification.get("groups") or ():
-            keys.update(self._by_group.get(group, {}))
-        return [self._boxes[key] for key in keys]
+            boxes.update(self._by_group.get(group, {}))
+        return list(boxes)
+
+    def _box_of(self, ws: Connection) -> Box | None:
+        groups = ws.groups
+        for box in self._by_user.get(ws.user_id, ()):
+            if box.groups is groups or box.groups == groups:
+                return box
+        return None
 
 
 def unread_of(
-    boxes: Iterable[Box], states: Mapping[str, Mapping[str, Any]], found: Iterable[Mapping[str, Any]], default: int
-) -> dict[Box, dict[ObjectId, int]]:
-    """Return for each box the categories of those raw notifications that go to it and lie beyond its watermark.
+    boxes: Iterable[Box], found: Iterable[dict[str, Any]], bulletin: Bulletin, category: Callable[[dict[str, Any]], int]
+) -> dict[Box, dict[bytes, int]]:
+    """Return for each box the categories of those raw notifications that go to it, the bulletin's aside.
 
-    The work grows with what is unread, not with the boxes times the notifications.
+    The work grows with what was found, not with the boxes times the notifications.
+
+    Args:
+        category: returns the category of a raw notification.
     """
-    unread: dict[Box, dict[ObjectId, int]] = {box: {} for box in boxes}
+    unread: dict[Box, dict[bytes, int]] = {box: {} for box in boxes}
     by_name: dict[tuple[str, str], list[Box]] = defaultdict(list)
     for box in unread:
-        by_name["users", box.inbox.user_id].append(box)
-        for group in box.inbox.groups:
+        by_name["users", box.user_id].append(box)
+        for group in box.groups:
             by_name["groups", group].append(box)
-    to_everyone: list[tuple[ObjectId, int]] = []
+    to_everyone: dict[bytes, int] = {}
     for raw in found:
-        category = raw.get("category", default)
+        key = raw["_id"].binary
         if raw.get("everyone") is True:
-            to_everyone.append((raw["_id"], category))
+            if key not in bulletin:
+                to_everyone[key] = category(raw)
             continue
         for way in ("users", "groups"):
             for name in raw.get(way) or ():
                 for box in by_name.get((way, name), ()):
-                    unread[box][raw["_id"]] = category
-    to_everyone.sort(key=itemgetter(0))
-    for box, own in unread.items():
-        watermark = (states.get(box.inbox.user_id) or {}).get("read_before")
-        start = bisect_right(to_everyone, watermark, key=itemgetter(0)) if watermark is not None else 0
-        own.update(to_everyone[start:])
+                    unread[box][key] = category(raw)
+    if to_everyone:
+        for own in unread.values():
+            own.update(to_everyone)
     return unread
-
-
-def _key(inbox: Inbox) -> _Key:
-    return inbox.user_id, inbox.groups
-
-
-def _discard(index: _Index, name: str, key: _Key) -> None:
-    members = index[name]
-    del members[key]
-    if not members:
-        del index[name]

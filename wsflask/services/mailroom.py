@@ -5,22 +5,26 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
+from functools import cached_property
 from typing import Any
 
 import pymongo
 from bson import ObjectId
-from pymongo.errors import PyMongoError
+from pymongo.errors import NetworkTimeout, PyMongoError
 
+from ..batches import Batches
 from ..connection import Connection
-from ..documents import NotificationState, category_of, label_of, notification_item
-from ..documents.reading import notifications, read_states, unread_among
-from ..encoding import dumps
+from ..documents import NotificationState
+from ..documents.reading import notifications, read_states, to_everyone, unread_among
 from ..feed.base import Change
 from ..protocol.codes import CloseCode
-from ..protocol.messages import Message
 from ..service import Service
+from .bulletin import Bulletin
 from .inboxes import Box, Inboxes, unread_of
+from .letters import Letter, Letters
+from .rounds import Addressees, Round
 
 __all__ = ["Mailroom"]
 
@@ -28,38 +32,53 @@ _log = logging.getLogger(__name__)
 
 #: Boxes that are loaded by one pair of queries.
 _CHUNK = 500
+#: Notifications to everyone that are loaded by one query.
+_PAGE = 5000
 #: Changes kept for a box that is being loaded; with more it is loaded again.
 _PENDING = 1000
 #: Arrivals that are sent later, after a gap, to each of those who missed them.
 _CATCH_UP = 100
+#: Boxes that are told of a change before others have their turn: about a millisecond.
+_TURN = 1000
+#: Seconds that such a pause lasts at least: with 0 the process' other greenlets would run, but no socket be read.
+_PAUSE = 1e-6
 
 
 class Mailroom:
     """The inboxes of this process: loaded with the first tab of a user, then kept by the feed alone."""
 
     def __init__(self, service: Service) -> None:
-        self.inboxes = Inboxes()
-        #: Those who come while others are being loaded are loaded together: many come at once after a restart.
-        self._unloaded: list[Box] = []
-        self._is_loading = False
+        self.bulletin = Bulletin()
+        self.inboxes = Inboxes(self.bulletin)
+        self.letters = Letters(service)
         self._service = service
         # Counts and the messages that tell of them change together: sending never blocks.
         self._lock = threading.RLock()
+        # One change of a notification is taken in after another; held while other greenlets have their turn.
+        self._in_order = threading.Lock()
+        #: The change that is on its way to the boxes.
+        self._round: Round | None = None
+        self._number = 0
+        #: Whether the bulletin is loaded, and kept by the feed.
+        self._is_kept = threading.Event()
 
     def enter(self, ws: Connection) -> None:
         """Send the connection its count, as soon as that is known, and then all that changes it. May switch."""
         with self._lock:
             if not ws.is_open:
                 return  # it may have left already
-            box, is_new = self.inboxes.join(ws)
-            if box.inbox.is_loaded:
+            box = self.inboxes.join(ws)
+            if box.is_loaded:
+                self._visit(box)
                 self._greet(box)
-            elif is_new:
-                self._unloaded.append(box)
-            if self._is_loading or not self._unloaded:
                 return
-            self._is_loading = True
-        self._load()
+        try:
+            self._loads.ask(box)
+        except BaseException as error:
+            self.leave(ws)
+            ws.close(CloseCode.OVERLOAD, "try again")
+            if not isinstance(error, PyMongoError):
+                raise
 
     def leave(self, ws: Connection) -> None:
         """Tell the connection nothing any more."""
@@ -67,187 +86,230 @@ class Mailroom:
             self.inboxes.leave(ws)
 
     def reload(self) -> None:
-        """Query anew what every inbox holds, and tell what that changes. May switch."""
-        self._reload(self.inboxes.all())
+        """Query anew what every inbox holds, tell what that changes, and let newcomers in. May switch."""
+        with self._in_order:
+            found: dict[bytes, int] = {}
+            page = self._page(None)
+            while page:
+                found.update((raw["_id"].binary, self.letters.category(raw)) for raw in page)
+                page = self._page(page[-1]["_id"]) if len(page) == _PAGE else []
+            with self._lock:
+                posted = self.bulletin.load(found)
+                boxes = [box for box in self.inboxes.all() if box.is_loaded]
+            self._is_kept.set()
+            self._reload(boxes, posted)
+
+    def lapse(self) -> None:
+        """Let newcomers wait for the next `reload`: nobody takes changes in from here on."""
+        self._is_kept.clear()
 
     def take(self, change: Change) -> None:
         """Take in a change of a Notification or a NotificationState, and tell those it concerns. May switch."""
-        with self._lock:
-            stale = self._apply(change)
-        if stale:
+        if change.collection == NotificationState._get_collection_name():
+            with self._lock:
+                stale = self._state_changed(change, self.inboxes.of_user(change.id))
             self._reload(stale)
+        else:
+            with self._in_order:
+                self._notification_changed(change)
 
     def reply(self, ws: Connection, payload: dict[str, Any]) -> None:
         """Answer with the count that the connection was told last, so that no answer undoes a later message."""
         with self._lock:
             box = self.inboxes.of(ws)
-            ws.reply({**payload, "unread": box.inbox.unread if box is not None else 0})
-
-    def item(self, raw: dict[str, Any], *, is_read: bool) -> dict[str, Any]:
-        """Return a raw notification as clients get it."""
-        labels = self._service.server.settings.notification_labels
-        return notification_item(raw, labels=labels, default_category=self._default, is_read=is_read)
+            if box is not None:
+                self._visit(box)
+            ws.reply({**payload, "unread": box.unread if box is not None else 0})
 
     # --- from the database
 
-    def _load(self) -> None:
-        """Fill the boxes that are new, and greet those who wait at them: two queries for each 500 boxes."""
-        while True:
-            with self._lock:
-                chunk, self._unloaded = self._unloaded[:_CHUNK], self._unloaded[_CHUNK:]
-                if not chunk:
-                    self._is_loading = False
-                    return
-            try:
-                states, unread = self._query(chunk)
-                stale = [each for box in chunk for each in self._fill(box, states, unread[box])]
-                if stale:
-                    self._reload(stale)
-            except Exception as error:
-                is_outage = isinstance(error, PyMongoError)
-                _log.error("unread counts could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
-                self._turn_away(chunk)
-            except BaseException:
-                self._turn_away([*chunk, *self._unloaded])
-                self._unloaded, self._is_loading = [], False
-                raise
+    @cached_property
+    def _loads(self) -> Batches[Box, None]:
+        return Batches(self._load, timeout=self._service.server.settings.database_timeout, limit=_CHUNK)
 
-    def _query(self, boxes: list[Box]) -> tuple[dict[str, Any], dict[Box, dict[ObjectId, int]]]:
-        """Return the read states by user, and what is unread by box. Two queries; may switch."""
+    def _load(self, boxes: list[Box]) -> None:
+        """Fill the boxes, and greet those who wait at them: two queries for all. May switch."""
+        try:
+            if not self._service.server.feed.sees_every_write:
+                self.reload()  # what other processes have written
+            elif not self._is_kept.wait(self._service.server.settings.database_timeout):
+                raise NetworkTimeout("the notifications to everyone are not loaded yet")
+            while boxes := [box for box in boxes if not box.is_loaded]:
+                states, unread = self._query(boxes)
+                self._reload([each for box in boxes for each in self._fill(box, states, unread[box])])
+        except PyMongoError as error:
+            _log.error("unread counts could not be loaded: %s", type(error).__name__)
+            raise
+
+    def _page(self, after: ObjectId | None) -> list[dict[str, Any]]:
         with self._timeout():
-            states = read_states({box.inbox.user_id for box in boxes})
-            keys = [(box.inbox.user_id, box.inbox.groups) for box in boxes]
-            return states, unread_of(boxes, states, unread_among(keys, states), self._default)
+            return to_everyone(after, limit=_PAGE)
 
-    def _fill(self, box: Box, states: dict[str, Any], unread: dict[ObjectId, int]) -> list[Box]:
+    def _query(self, boxes: list[Box]) -> tuple[dict[str, Any], dict[Box, dict[bytes, int]]]:
+        """Return the read states by user, and what is unread by box, the bulletin aside. Two queries; may switch."""
+        with self._timeout():
+            states = read_states({box.user_id for box in boxes})
+            found = unread_among([(box.user_id, box.groups) for box in boxes], states)
+            return states, unread_of(boxes, found, self.bulletin, self.letters.category)
+
+    def _fill(self, box: Box, states: dict[str, Any], unread: dict[bytes, int]) -> list[Box]:
         """Load the box and greet those who wait; return what has to be loaded anew."""
         with self._lock:
-            pending, box.pending = box.pending, []
+            pending, box.pending = box.pending or (), None
             if len(pending) > _PENDING:
-                self._unloaded.append(box)  # some were not kept
-                return []
-            box.inbox.load(states.get(box.inbox.user_id), unread.items())
+                return []  # some were not kept
+            box.load(states.get(box.user_id), unread.items())
+            box.told = self._number  # what is on its way is on the bulletin: it counts already
             self._greet(box)
             # Before anything newer is taken in: an insert after its delete would count for ever.
-            return [each for change in pending for each in self._apply(change, only=box)]
+            return [each for change in pending for each in self._catch_up_with(change, box)]
 
-    def _turn_away(self, boxes: Iterable[Box]) -> None:
-        """Have those who wait come again."""
-        with self._lock:
-            for box in boxes:
-                for ws in list(box.waiting):
-                    self.inboxes.leave(ws)
-                    ws.close(CloseCode.OVERLOAD, "try again")
+    def _reload(self, boxes: list[Box], posted: Collection[bytes] = ()) -> None:
+        """Query anew what loaded boxes hold, and tell what that changes: two or three queries for each 500 boxes.
 
-    def _reload(self, boxes: Iterable[Box]) -> None:
-        """Query anew what the boxes hold, and tell what that changes: two or three queries for each 500 boxes."""
-        loaded = (box for box in boxes if box.inbox.is_loaded)
-        while chunk := list(itertools.islice(loaded, _CHUNK)):
-            revs = {box: box.inbox.rev for box in chunk}
+        Args:
+            posted: what is new on the bulletin since the boxes were told of it.
+        """
+        for start in range(0, len(boxes), _CHUNK):
+            chunk = boxes[start : start + _CHUNK]
+            revs = {box: box.rev for box in chunk}
             states, unread = self._query(chunk)
-            missed: dict[Box, frozenset[ObjectId]] = {}
+            missed: dict[Box, set[bytes]] = {}
             with self._lock:
                 for box in chunk:
-                    before = box.inbox.ids
-                    box.inbox.load(states.get(box.inbox.user_id), unread[box].items(), since_rev=revs[box])
-                    missed[box] = box.inbox.ids - before
-                    if box.inbox.ids != before:
-                        self._send_counts([box])
-            self._catch_up(missed)
+                    self._visit(box)
+                    count, own = box.unread, set(box.own or ())
+                    box.load(states.get(box.user_id), unread[box].items(), since_rev=revs[box])
+                    missed[box] = set(box.own or ()) - own
+                    if box.unread != count or set(box.own or ()) != own:
+                        self._send([box], self.letters.count)
+            self._send_missed(missed, posted)
 
-    def _catch_up(self, missed: dict[Box, frozenset[ObjectId]]) -> None:
+    def _send_missed(self, missed: dict[Box, set[bytes]], posted: Collection[bytes]) -> None:
         """Send what arrived unseen; of very many only the newest, the others are in the list."""
-        newest = sorted(frozenset[ObjectId]().union(*missed.values()))[-_CATCH_UP:]
+        newest = sorted(set(posted).union(*missed.values()))[-_CATCH_UP:]
         if not newest:
             return
         with self._timeout():
-            found = list(notifications().find({"_id": {"$in": newest}}).sort("_id", 1))
+            found = list(notifications().find({"_id": {"$in": [ObjectId(key) for key in newest]}}).sort("_id", 1))
+        for raw in found:
+            key = raw["_id"].binary
+            with self._lock:
+                boxes = [box for box, ids in missed.items() if key in ids or (key in posted and box.counts(key))]
+                self._send(boxes, self.letters.arrival(raw))
+            time.sleep(_PAUSE)
+
+    # --- from the feed
+
+    def _notification_changed(self, change: Change) -> None:
+        """Take the change in, and visit the boxes that it concerns, some at a time. May switch."""
         with self._lock:
-            for raw in found:
-                self._send_arrival(raw, [box for box, ids in missed.items() if raw["_id"] in ids])
+            key = change.id.binary
+            was_posted, is_posted = self.bulletin.category(key), self._post(change)
+            if is_posted is not None and is_posted == was_posted:
+                boxes = []  # it counts as before, for everyone
+            elif change.op == "I" and change.document is not None and was_posted is is_posted is None:
+                boxes = self.inboxes.addressed(change.document)
+            else:
+                boxes = self.inboxes.all()
+            boxes = self._ready(boxes, change)
+            self._round = self._new_round(change, was_posted, is_posted)
+        rest = iter(boxes)
+        try:
+            while chunk := list(itertools.islice(rest, _TURN)):
+                with self._lock:
+                    self._round.visit(chunk, self._service.server.hub)
+                if len(chunk) == _TURN:
+                    time.sleep(_PAUSE)
+        finally:
+            with self._lock:
+                try:
+                    self._round.visit(rest, self._service.server.hub)  # a greenlet that is killed leaves nobody out
+                finally:
+                    self._round = None
 
-    # --- from the feed; called under the lock
+    def _post(self, change: Change) -> int | None:
+        """Put the notification on the bulletin or take it off; return the category with which it is there now."""
+        raw, key = change.document, change.id.binary
+        if change.op == "D" or raw is None or raw.get("everyone") is not True:
+            self.bulletin.discard(key)
+            return None
+        category = self.letters.category(raw)
+        self.bulletin.put(key, category)
+        return category
 
-    def _apply(self, change: Change, only: Box | None = None) -> list[Box]:
-        """Take the change in and tell those it concerns; return the boxes that have to be loaded anew."""
+    def _new_round(self, change: Change, was_posted: int | None, is_posted: int | None) -> Round:
+        raw, key = change.document if change.op != "D" else None, change.id.binary
+        is_arrival = change.op == "I" and raw is not None
+        category = self.letters.category(raw) if raw is not None else None
+        is_newest = is_posted is not None and self.bulletin.newest()[0] == key
+        self._number += 1
+        return Round(
+            number=self._number,
+            key=key,
+            category=category,
+            addressees=Addressees(raw) if raw is not None and is_posted is None else None,
+            was_posted=was_posted,
+            is_posted=is_posted,
+            is_arrival=is_arrival,
+            letter=self.letters.arrival(raw) if is_arrival and raw is not None else self.letters.count,
+            label_of=self.letters.label_in,
+            newest=self.letters.label(is_posted) if is_newest else None,
+        )
+
+    def _visit(self, box: Box) -> None:
+        """Take in and tell what is on its way to the box, before anything else happens to that."""
+        if self._round is not None and box.is_loaded:
+            self._round.visit([box], self._service.server.hub)
+
+    def _catch_up_with(self, change: Change, box: Box) -> list[Box]:
+        """Take in what came while the box was loaded, and tell; return it if it has to be loaded anew."""
         if change.collection == NotificationState._get_collection_name():
-            return self._state_changed(change, only)
-        self._notification_changed(change, only)
+            return self._state_changed(change, [box])
+        posted = self.bulletin.category(change.id.binary)  # which knows of the change already, and of later ones
+        self._new_round(change, posted, posted).visit([box], self._service.server.hub)
         return []
 
-    def _state_changed(self, change: Change, only: Box | None) -> list[Box]:
-        boxes = self._ready(self.inboxes.of_user(change.id) if only is None else [only], change)
-        if change.op == "D" or change.document is None:
-            return boxes
+    def _state_changed(self, change: Change, boxes: list[Box]) -> list[Box]:
+        """Take in a read state, and tell; return the boxes that have to be loaded anew."""
+        boxes = self._ready(boxes, change)
+        for box in boxes:
+            self._visit(box)
         state = change.document
-        newer = [box for box in boxes if state.get("rev", 0) > box.inbox.rev]
-        stale = [box for box in newer if not box.inbox.apply(state)]
-        self._send_counts(box for box in newer if box not in stale)
+        if change.op == "D" or state is None:
+            return boxes
+        newer = [box for box in boxes if state.get("rev", 0) > box.rev]
+        stale = [box for box in newer if not box.apply(state)]
+        self._send([box for box in newer if box not in stale], self.letters.count)
         return stale
-
-    def _notification_changed(self, change: Change, only: Box | None) -> None:
-        raw = change.document
-        if change.op == "I" and raw is not None:
-            boxes = self._ready(self.inboxes.addressed(raw) if only is None else [only], change)
-            # What a count has included already, or the user has read already, is no arrival any more.
-            boxes = [box for box in boxes if box.inbox.put(change.id, category_of(raw, self._default))]
-            self._send_arrival(raw, boxes)
-            return
-        changed = []
-        for box in self._ready(self.inboxes.all() if only is None else [only], change):
-            if change.op == "U" and raw is not None and box.inbox.is_addressed(raw):
-                is_changed = box.inbox.put(change.id, category_of(raw, self._default))
-            else:
-                is_changed = box.inbox.discard(change.id)
-            if is_changed:
-                changed.append(box)
-        self._send_counts(changed)
 
     def _ready(self, boxes: list[Box], change: Change) -> list[Box]:
         """Return the boxes that are loaded; the others get the change when they are."""
+        ready = []
         for box in boxes:
-            if not box.inbox.is_loaded and len(box.pending) <= _PENDING:
+            if box.is_loaded:
+                ready.append(box)
+            elif box.pending is None:
+                box.pending = [change]
+            elif len(box.pending) <= _PENDING:
                 box.pending.append(change)
-        return [box for box in boxes if box.inbox.is_loaded]
+        return ready
 
     # --- to the clients; called under the lock
 
     def _greet(self, box: Box) -> None:
-        message = self._count_message(box)
+        message = self.letters.count(box.unread, self.letters.label_in(box))
         for ws in box.waiting:
             ws.send(message)
-        box.greeted.update(box.waiting)
-        box.waiting.clear()
+        box.greeted, box.waiting = box.greeted + box.waiting, ()
 
-    def _send_counts(self, boxes: Iterable[Box]) -> None:
-        messages: dict[tuple[int, str], Message] = {}
+    def _send(self, boxes: Iterable[Box], letter: Letter) -> None:
+        """Send each box the message for its count: one frame for all who have the same."""
+        told: dict[tuple[int, str], list[Connection]] = {}
         for box in boxes:
-            key = (box.inbox.unread, self._category(box))
-            if key not in messages:
-                messages[key] = self._count_message(box)
-            self._service.server.hub.send(messages[key], list(box.greeted))
-
-    def _send_arrival(self, raw: dict[str, Any], boxes: list[Box]) -> None:
-        """Send the arrival: encoded once, and one frame for all whose unread count is the same."""
-        groups: dict[tuple[int, str], list[Connection]] = {}
-        for box in boxes:
-            groups.setdefault((box.inbox.unread, self._category(box)), []).extend(box.greeted)
-        last = dumps(self.item(raw, is_read=False)) if groups else b""
-        for (unread, category), connections in groups.items():
-            payload = b'{"category":%b,"last":%b,"unread":%d}' % (dumps(category), last, unread)
-            self._service.server.hub.send(Message(self._service.channel, payload_json=payload), connections)
-
-    def _count_message(self, box: Box) -> Message:
-        return Message(self._service.channel, {"unread": box.inbox.unread, "category": self._category(box)})
-
-    def _category(self, box: Box) -> str:
-        category = box.inbox.category
-        labels = self._service.server.settings.notification_labels
-        return label_of(self._default if category is None else category, labels)
-
-    @property
-    def _default(self) -> int:
-        return self._service.server.settings.notification_default_category
+            told.setdefault((box.unread, self.letters.label_in(box)), []).extend(box.greeted)
+        for what, connections in told.items():
+            self._service.server.hub.send(letter(*what), connections)
 
     def _timeout(self) -> Any:
         return pymongo.timeout(self._service.server.settings.database_timeout)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pymongo
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..connection import Connection
@@ -19,6 +21,8 @@ from ..service import Host, Service
 from .mailroom import Mailroom
 
 __all__ = ["Notifier"]
+
+_log = logging.getLogger(__name__)
 
 #: Notifications in one answer to `list`: at most, and if the client does not say.
 _MAX_LIMIT, _DEFAULT_LIMIT = 100, 20
@@ -75,18 +79,27 @@ class Notifier(Service):
 
     def run(self) -> None:
         """Relay what arrives, until the feed ends."""
-        if self.server.settings.notification_days is not None:
-            Notification.keep_for(self.server.settings.notification_days)
         changes = self._subscribe()
         try:
             self._mailroom.reload()
+            self._keep()
             for change in changes:
                 if isinstance(change, Gap):
                     self._mailroom.reload()
                 else:
                     self._mailroom.take(change)
         finally:
+            self._mailroom.lapse()
             changes.close()
+
+    def _keep(self) -> None:
+        """Have old notifications deleted, if that is wanted."""
+        days = self.server.settings.notification_days
+        try:
+            if days is not None:
+                Notification.keep_for(days)
+        except PyMongoError:
+            _log.exception("the database was not told to delete notifications after %s days", days)
 
     def _subscribe(self) -> Subscription:
         """Return the subscription; there is one before the first count is queried, so that nothing falls between."""
@@ -121,7 +134,7 @@ class Notifier(Service):
             query.setdefault("_id", {})["$lt"] = before
         found = list(notifications().find(query).sort("_id", -1).limit(limit + 1))
         page = found[:limit]
-        items = [self._mailroom.item(raw, is_read=is_read(raw["_id"], state)) for raw in page]
+        items = [self._mailroom.letters.item(raw, is_read=is_read(raw["_id"], state)) for raw in page]
         self._mailroom.reply(ws, {"notifications": items, "next": str(page[-1]["_id"]) if len(found) > limit else None})
 
     def _timeout(self) -> Any:
