@@ -462,6 +462,31 @@ def test_a_hundred_connections_cost_two_queries(site: Site, database: Database) 
     assert sorted(ns.partition(".")[2] for ns in queries) == ["test_staff", "wsflask_ended_sessions"]
 
 
+def test_many_users_are_looked_at_in_parts_between_which_others_run(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsflask.session._CHUNK", 8)
+    site = Site()
+    users = [Staff(name=f"user{number}", active=number != 13).save() for number in range(20)]
+    connections = [connection_of(Identity(user, user.name, frozenset(), user.name)) for user in users]
+    turns = []
+
+    def take_turns() -> None:
+        while True:
+            turns.append(1)
+            gevent.sleep(0)
+
+    other = gevent.spawn(take_turns)
+    commands.clear()
+
+    over = site.server.sessions.over(connections)
+    other.kill()
+
+    assert over == [connections[13]]
+    assert commands.on("test_staff") == ["find"] * 3
+    assert len(turns) >= 3
+
+
 def test_an_application_without_a_login_manager_is_told_so_at_the_first_handshake(database: Database) -> None:
     app = Flask("bare")
     app.secret_key = "k" * 32

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import flask
@@ -26,6 +28,10 @@ _log = logging.getLogger(__name__)
 
 #: Where the browser's session keeps its server-side name, with the user it belongs to.
 _KEY = "_wsflask"
+#: Users that are looked at by one query: some milliseconds in which nothing else runs.
+_CHUNK = 200
+#: Seconds that the pause after it lasts at least: with 0 no socket would be read.
+_PAUSE = 1e-6
 #: Sets of groups that users share in memory, those of the latest handshakes.
 _GROUP_SETS = 1000
 _Groups = Callable[[Any], Iterable[str]]
@@ -134,8 +140,8 @@ class Sessions:
     def over(self, connections: Iterable[Connection]) -> list[Connection]:
         """Return those whose session was ended, or whose user is gone or inactive. May switch.
 
-        Costs one query for the sessions, one for each MongoEngine class of users, and one call of the application's
-        user loader for each user of another kind.
+        Costs one query for the sessions, one for each 200 users of a MongoEngine class, with a turn for others in
+        between, and one call of the application's user loader for each user of another kind.
         """
         connections = list(connections)
         ended = EndedSession.ended_among({connection.identity.session_id for connection in connections})
@@ -151,8 +157,11 @@ class Sessions:
             elif not _is_active(self._load(user_id)):
                 gone.add(user_id)
         for document_class, ids in by_class.items():
-            found = document_class.objects(pk__in=list(ids)).in_bulk(list(ids))
-            gone |= {user_id for pk, user_id in ids.items() if not _is_still(found.get(pk), user_id)}
+            rest = iter(ids)
+            while chunk := list(islice(rest, _CHUNK)):
+                found = document_class.objects.in_bulk(chunk)
+                gone |= {ids[pk] for pk in chunk if not _is_still(found.get(pk), ids[pk])}
+                time.sleep(_PAUSE)
         return gone
 
     def _load(self, user_id: str) -> Any:
