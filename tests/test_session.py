@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import flask
 import flask_login
+import gevent
 import pymongo
 import pytest
 from flask import Flask
@@ -487,6 +489,28 @@ def test_a_hundred_connections_cost_two_queries(site: Site, database: Database) 
     profiled.command("profile", 0)
     queries = [found["ns"] for found in profiled["system.profile"].find({"op": "query"})]
     assert sorted(ns.partition(".")[2] for ns in queries) == ["test_staff", "wsflask_ended_sessions"]
+
+
+def test_everyone_is_looked_at_once_in_an_interval_some_at_a_time(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsflask.server._CHECKED", 8)
+    site = Site()
+    site.server.settings = replace(site.server.settings, session_check_interval=0.5)
+    users = [Staff(name=f"user{number}", active=number != 13).save() for number in range(20)]
+    connections = [connection_of(Identity(user, user.name, frozenset(), user.name)) for user in users]
+    for connection in connections:
+        site.server.hub.add(connection)
+    commands.clear()
+
+    checking = gevent.spawn(site.server._check_sessions)
+    wait_until(lambda: connections[13].close_code)
+    wait_until(lambda: len(commands.on("test_staff")) == 3)
+    checking.kill()
+
+    assert connections[13].close_code == 4501
+    assert sum(connection.is_open for connection in connections) == 19
+    assert commands.on("test_staff") == ["find"] * 3
 
 
 def test_an_application_without_a_login_manager_is_told_so_at_the_first_handshake(database: Database) -> None:

@@ -38,8 +38,8 @@ _PAGE = 5000
 _PENDING = 1000
 #: Arrivals that are sent later, after a gap, to each of those who missed them.
 _CATCH_UP = 100
-#: Boxes that are told of a change before others have their turn: 1 to 2 ms where each has one connection.
-_TURN = 250
+#: Boxes that are told of a change before others have their turn: about a millisecond.
+_TURN = 1000
 #: Seconds after which those who wait for the bulletin look whether their clients are still there.
 _LOOK = 0.2
 #: Seconds that such a pause lasts at least: with 0 the process' other greenlets would run, but no socket be read.

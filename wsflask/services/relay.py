@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from typing import Any
 
 from ..documents import EndedSession, Publication
@@ -26,7 +25,8 @@ class Relay(Service):
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
-        self._lately_ended: deque[str] = deque(maxlen=_REMEMBERED)
+        #: In the order in which they ended; asked at every handshake.
+        self._lately_ended: dict[str, None] = {}
 
     def has_ended(self, session_id: str) -> bool:
         """Return whether the session has ended lately: perhaps after a handshake had asked the database."""
@@ -67,7 +67,10 @@ class Relay(Service):
         hub.send(message, hub.select(to))
 
     def _end(self, session_id: str) -> None:
-        self._lately_ended.append(session_id)
+        self._lately_ended.pop(session_id, None)
+        self._lately_ended[session_id] = None
+        if len(self._lately_ended) > _REMEMBERED:
+            del self._lately_ended[next(iter(self._lately_ended))]
         for connection in self.server.hub.connections():
             if connection.identity.session_id == session_id:
                 connection.close(CloseCode.SESSION_ENDED, "signed out")
