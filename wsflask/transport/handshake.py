@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,6 +85,7 @@ def origin_is_allowed(origin: str, host: str, scheme: str, allowed: Collection[s
     return own == (asked_scheme, asked_host, asked_port) and (asked_scheme == "https" or scheme == "http")
 
 
+@functools.lru_cache(maxsize=256)  # They are few, and all of a storm's are the same.
 def _split(origin: str) -> tuple[str, str, int] | None:
     try:
         parts = urlsplit(origin)
