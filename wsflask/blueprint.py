@@ -109,7 +109,7 @@ def _full(door: Door) -> Refused | None:
 
 
 def _check_origin(settings: Settings) -> Refused | None:
-    origin = request.headers.get("Origin")
+    origin = request.environ.get("HTTP_ORIGIN")
     if origin is None:
         if request.cookies and not settings.allow_missing_origin:
             return Refused(403, "A cookie without an Origin is not accepted.")
