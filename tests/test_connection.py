@@ -637,3 +637,97 @@ def test_a_flood_of_pings_closes_4003(client: Client) -> None:
         client.arrives(*(client_frame(b"", PING) for _ in range(30)))
 
     assert client.close_frame()[0] == 4003
+
+
+# --- the end comes after what came before
+
+
+@pytest.mark.parametrize("is_threaded", [False, True], ids=["parked", "threaded"])
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(client_close(1000), 1000), (client_frame(b"", 3), 1002), (client_frame(b"x", BINARY), 1003)],
+    ids=["close", "broken", "binary"],
+)
+def test_messages_that_came_before_the_end_are_handled(end: bytes, code: int, *, is_threaded: bool) -> None:
+    client = connect(is_threaded=is_threaded)
+    client.link.runs = is_threaded
+    client.handler.on_text = lambda connection, text: connection.send(Message("echo", text))
+
+    client.arrives(client_frame(b"one"), client_frame(b"two"), end)
+    client.link.run_work()
+
+    assert client.told == ["one", "two", "closed"]
+    assert client.connection.close_code == code
+    assert [opcode for opcode, _ in client.link.frames()] == [TEXT, TEXT, CLOSE]
+
+
+def test_an_answer_that_is_under_way_when_the_client_closes_is_sent() -> None:
+    client = connect()
+
+    def answer(connection: Connection, text: str) -> None:
+        client.arrives(client_close(1000))
+        connection.send(Message("echo", text))
+
+    client.handler.on_text = answer
+    client.arrives(client_frame(b"last"))
+
+    assert [opcode for opcode, _ in client.link.frames()] == [TEXT, CLOSE]
+
+
+@pytest.mark.parametrize("is_threaded", [False, True], ids=["parked", "threaded"])
+def test_a_ping_is_answered_before_the_message_behind_it(is_threaded: bool) -> None:
+    client = connect(is_threaded=is_threaded)
+    client.handler.on_text = lambda connection, text: connection.send(Message("echo", text))
+
+    client.arrives(client_frame(b"!", PING), client_frame(b"one"))
+
+    assert [opcode for opcode, _ in client.link.frames()] == [PONG, TEXT]
+
+
+# --- held
+
+
+def test_what_a_held_client_sends_waits(client: Client) -> None:
+    client.connection.hold()
+    client.connection.hold()
+
+    client.arrives(client_frame(b"one"), client_frame(b"two"))
+    client.connection.release()
+    before = list(client.told)
+    client.connection.release()
+
+    assert before == []
+    assert client.told == ["one", "two"]
+
+
+def test_what_follows_a_hold_comes_before_what_the_client_sent(client: Client) -> None:
+    client.connection.hold()
+    client.arrives(client_frame(b"one"))
+
+    client.connection.when_released(lambda: client.told.append("greeted"))
+    client.connection.release()
+
+    assert client.told == ["greeted", "one"]
+
+
+def test_what_follows_a_hold_may_hold_again(client: Client) -> None:
+    client.connection.hold()
+    client.arrives(client_frame(b"one"))
+    client.connection.when_released(client.connection.hold)
+
+    client.connection.release()
+    before = list(client.told)
+    client.connection.release()
+
+    assert before == []
+    assert client.told == ["one"]
+
+
+def test_a_held_client_that_closes_is_gone_at_once(client: Client) -> None:
+    client.connection.hold()
+
+    client.arrives(client_close(1000))
+
+    assert client.connection.state is State.CLOSED
+    client.connection.release()
+    assert client.told == ["closed"]

@@ -53,7 +53,7 @@ class Connection(Outgoing):
     """A client's WebSocket, as services see it ("ws" in the hooks)."""
 
     __slots__ = (
-        "_began", "_close_at", "_controls", "_handler", "_holds", "_inbound", "_is_handling", "_is_paused",
+        "_began", "_close_at", "_controls", "_ending", "_handler", "_holds", "_inbound", "_is_handling", "_is_paused",
         "_peer_closed", "_pinged", "_reader", "_request", "_then", "bad_messages", "close_code", "close_reason", "form",
         "heard", "id", "identity", "rate",
     )  # fmt: skip
@@ -92,6 +92,7 @@ class Connection(Outgoing):
         self._reader = frames.FrameReader(settings.max_message_bytes, is_compressed=is_compressed)
         #: Messages to be handled, nearly always one; a list of one costs a third of a deque.
         self._inbound: list[str] | None = None
+        self._ending: tuple[int, str] | None = None
         self._holds = 0
         self._then: Callable[[], None] | None = None
         self._is_handling = False
@@ -204,30 +205,43 @@ class Connection(Outgoing):
         if self._state is OPEN:
             self._queue(text)
 
-    def _take(self, events: list[frames.Event]) -> None:
+    def _note_beginning(self, events: list[frames.Event]) -> None:
+        """Note since when a message is under way."""
         if not self._reader.is_midway:
             self._began = 0.0
         elif not self._began or any(event.kind in (frames.TEXT, frames.BINARY) for event in events):
             self._began = self.heard
-        controls = None
+
+    def _take(self, events: list[frames.Event]) -> None:
+        self._note_beginning(events)
+        controls: list[frames.Event] = []
         for event in events:
             if event.kind == frames.TEXT:
+                if controls and self._state is OPEN:
+                    self._control(controls)  # Handling the text may take its time.
+                    controls = []
                 if self._state is OPEN:
                     self._queue(event.data)  # type: ignore[arg-type]
             elif event.kind in (frames.PING, frames.PONG):
-                controls = controls or []
                 controls.append(event)
             elif event.kind == frames.CLOSE:
                 self._peer_closed = True
-                self._begin_close(event.code, str(event.data))
+                self._end(event.code, str(event.data))
             elif event.kind == frames.FAIL:
-                self._begin_close(event.code, str(event.data))
+                self._end(event.code, str(event.data))
             elif event.kind == frames.BINARY:
-                self._begin_close(CloseCode.UNSUPPORTED_DATA, "text only")
+                self._end(CloseCode.UNSUPPORTED_DATA, "text only")
         if controls and self._state is OPEN:
             self._control(controls)
         if self._peer_closed and self._state is CLOSING and self._outbox is None:
             self._finish()
+
+    def _end(self, code: int, reason: str) -> None:
+        """Close, once the messages are handled that came before."""
+        if self._inbound is not None:
+            self._ending = self._ending or (code, reason)
+        else:
+            self._begin_close(code, reason)
 
     def _control(self, controls: list[frames.Event]) -> None:
         """Answer pings, with one write for all of them, but no client that floods us with them."""
@@ -268,6 +282,8 @@ class Connection(Outgoing):
                 self._listen_again()
             if not self._inbound or self._state is not OPEN:
                 self._inbound = None
+                if self._ending is not None:
+                    self._begin_close(*self._ending)
             elif not self._holds and not self._link.is_threaded:
                 self._is_handling = True  # The greenlet was killed: only the one message failed.
                 self._link.run(self._handle_inbound)
