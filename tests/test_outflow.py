@@ -244,6 +244,24 @@ def test_a_connection_that_ends_before_the_turn_does_costs_nothing(room: Room) -
     assert here.writes() == [[1]]
 
 
+def test_a_failure_for_one_client_holds_up_no_other(
+    room: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes wrong inside the event loop must not end the writing for good."""
+    gone, here = room.enter(), room.enter()
+    gone.peer.close()
+    monkeypatch.setattr(type(gone.connection), "_lost", lambda self: 1 / 0)
+
+    room.tell(1)
+    gevent.sleep(0)
+    room.tell(2)
+    gevent.sleep(0)
+    monkeypatch.undo()
+
+    assert here.messages() == [1, 2]
+    assert "could not be kept" in caplog.text
+
+
 def test_equal_bursts_are_joined_once(room: Room) -> None:
     clients = [room.enter() for _ in range(3)]
 

@@ -346,6 +346,30 @@ def test_nothing_is_handled_and_nobody_welcomed_before_the_session_was_looked_up
     site.server.stop()
 
 
+def test_one_who_cannot_be_let_in_keeps_nobody_else_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    identities = [site.admit(cookie_of(site.browser(name))) for name in ("ada", "eve", "bob")]
+    site.server.start()
+    enter = site.server.enter
+
+    def fail_for_eve(connection: Connection) -> None:
+        if connection.user_id == "eve":
+            raise ValueError("no")
+        enter(connection)
+
+    monkeypatch.setattr(site.server, "enter", fail_for_eve)
+
+    connections = [site.enter(identity)[0] for identity in identities]
+
+    wait_until(lambda: len(site.server.hub) == 2)
+    wait_until(lambda: connections[1].close_code)
+    assert [connection.close_code for connection in connections] == [0, 1011, 0]
+    assert all(connection.holds == 0 for connection in connections if connection.is_open)
+    assert "could not be let in" in caplog.text
+    site.server.stop()
+
+
 def test_a_database_that_fails_sends_clients_away_to_come_again(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

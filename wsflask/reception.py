@@ -64,10 +64,17 @@ class Reception:
                 connection.close(CloseCode.OVERLOAD, "try again")
             return
         for connection in connections:
-            if connection.identity.session_id in ended:
-                connection.close(CloseCode.SESSION_ENDED, "sign in")
-                continue
-            self._front.enter(connection)
-            if connection.is_open:
-                self._dispatcher.greet(connection)
-            connection.release()
+            try:
+                self._let_in(connection, has_ended=connection.identity.session_id in ended)
+            except Exception:
+                _log.exception("connection %s could not be let in", connection.id)
+                connection.close(CloseCode.INTERNAL_ERROR, "internal")
+
+    def _let_in(self, connection: Connection, *, has_ended: bool) -> None:
+        if has_ended:
+            connection.close(CloseCode.SESSION_ENDED, "sign in")
+            return
+        self._front.enter(connection)
+        if connection.is_open:
+            self._dispatcher.greet(connection)
+        connection.release()

@@ -242,6 +242,8 @@ class WebSocketServer:
 
     def _greet(self, ws: Connection, user: Any, services: Iterator[Service]) -> None:
         for service in services:
+            if not ws.is_open:
+                return
             before = ws.holds
             try:
                 service.on_connect(ws, user)

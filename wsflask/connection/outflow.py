@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from .outgoing import Outgoing
 
 __all__ = ["Outflow"]
+
+_log = logging.getLogger(__name__)
 
 #: Connections that are written to before the loop looks at its sockets again: about 2 ms of system calls.
 _CHUNK = 512
@@ -64,17 +67,19 @@ class Outflow:
     def _flush(self) -> None:
         """Write one chunk of answers and one of fan-outs. Runs in the hub; never switches."""
         prompt, self._prompt = self._prompt[:_CHUNK], self._prompt[_CHUNK:]
-        _write(prompt)
         bulk = self._bulk
-        if bulk:
-            _write(bulk.popleft() for _ in range(min(_CHUNK, len(bulk))))
-        if self._prompt or bulk:
-            # Not a callback: those run before the loop looks at its sockets again, a timer runs beside them.
-            if self._timer is None:
-                self._timer = get_hub().loop.timer(0)
-            self._timer.start(self._flush)
-        else:
-            self._is_armed = False
+        try:
+            _write(prompt)
+            if bulk:
+                _write(bulk.popleft() for _ in range(min(_CHUNK, len(bulk))))
+        finally:
+            if self._prompt or bulk:
+                # Not a callback: those run before the loop looks at its sockets again, a timer runs beside them.
+                if self._timer is None:
+                    self._timer = get_hub().loop.timer(0)
+                self._timer.start(self._flush)
+            else:
+                self._is_armed = False
 
     def stop(self) -> None:
         """Free the timer, when the process' server stops."""
@@ -109,4 +114,7 @@ def _write(connections: Iterable[Outgoing]) -> None:
             chunks.append(joined)
     for index, sent in send_each(descriptors, chunks):
         connection, pending = waiting[index]
-        connection.left_behind(pending, sent)
+        try:
+            connection.left_behind(pending, sent)
+        except Exception:
+            _log.exception("what waits for %r could not be kept", connection)

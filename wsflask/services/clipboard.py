@@ -100,9 +100,12 @@ class Clipboard(Service):
             self._arrivals.add(ws)
 
     def _greet(self, arrivals: list[Connection]) -> None:
+        """Send each its clipboard: one query for all, and one for each class that they refer to. May switch."""
         try:
             with self._timeout():
                 states = self._checked(self._store.load_all(list({ws.user_id for ws in arrivals})))
+            for ws in arrivals:
+                self._boards.greet(ws, states[ws.user_id])
         except Exception as error:
             is_outage = isinstance(error, PyMongoError)
             if len(arrivals) > 1 and not is_outage:
@@ -113,9 +116,6 @@ class Clipboard(Service):
             for ws in arrivals:
                 self._boards.leave(ws)
                 ws.close(CloseCode.OVERLOAD, "try again")
-        else:
-            for ws in arrivals:
-                self._boards.greet(ws, states[ws.user_id])
         for ws in arrivals:
             ws.release()
 

@@ -129,6 +129,10 @@ class Mailroom:
             self._load({box: None for ws in arrivals if (box := self.inboxes.of(ws)) is not None})
         except Exception as error:
             is_outage = isinstance(error, PyMongoError)
+            if len(arrivals) > 1 and not is_outage:
+                for ws in arrivals:  # Something is wrong with one of them.
+                    self._admit([ws])
+                return
             _log.error("unread counts could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
             for ws in arrivals:
                 self.leave(ws)

@@ -45,15 +45,17 @@ class Crew:
     def _dispatch(self) -> None:
         """Switch to workers until all is done or waits for something. Runs in the hub."""
         self._turn = _TURN
-        while self._work and self._turn > 0:
-            worker = self._idle.pop() if self._idle else _Worker(self)
-            worker.switch()
-        if self._work:
-            if self._timer is None:
-                self._timer = get_hub().loop.timer(0)
-            self._timer.start(self._dispatch)
-        else:
-            self._is_armed = False
+        try:
+            while self._work and self._turn > 0:
+                worker = self._idle.pop() if self._idle else _Worker(self)
+                worker.switch()
+        finally:
+            if self._work:
+                if self._timer is None:
+                    self._timer = get_hub().loop.timer(0)
+                self._timer.start(self._dispatch)
+            else:
+                self._is_armed = False
 
     def next(self, worker: _Worker) -> Callable[[], None] | None:
         """Return what the worker does next; None: it is to end. May switch."""
