@@ -11,6 +11,12 @@ from tests.harness import wait_until
 from wsflask.gather import Gather
 
 
+@pytest.fixture
+def given_up() -> list[int]:
+    """Return those whose round was broken off."""
+    return []
+
+
 class Rounds:
     """Work that notes the rounds it is given."""
 
@@ -26,9 +32,9 @@ class Rounds:
         return sum(map(len, self.rounds))
 
 
-def test_who_comes_alone_is_served_at_once() -> None:
+def test_who_comes_alone_is_served_at_once(given_up: list[int]) -> None:
     rounds = Rounds()
-    gather = Gather("test", rounds)
+    gather = Gather("test", rounds, given_up.extend)
 
     gather.add(1)
     gevent.sleep(0)
@@ -37,9 +43,9 @@ def test_who_comes_alone_is_served_at_once() -> None:
     gevent.sleep(0.02)
 
 
-def test_those_who_come_meanwhile_share_the_next_round_in_their_order() -> None:
+def test_those_who_come_meanwhile_share_the_next_round_in_their_order(given_up: list[int]) -> None:
     rounds = Rounds(seconds=0.01)
-    gather = Gather("test", rounds)
+    gather = Gather("test", rounds, given_up.extend)
 
     gather.add(0)
     gevent.sleep(0.001)
@@ -48,13 +54,13 @@ def test_those_who_come_meanwhile_share_the_next_round_in_their_order() -> None:
     wait_until(lambda: rounds.count() == 50)
 
     assert rounds.rounds == [[0], list(range(1, 50))]
-    assert len(gather) == 0
+    assert given_up == []
     gevent.sleep(0.03)
 
 
-def test_a_storm_costs_few_rounds() -> None:
+def test_a_storm_costs_few_rounds(given_up: list[int]) -> None:
     rounds = Rounds()
-    gather = Gather("test", rounds)
+    gather = Gather("test", rounds, given_up.extend)
 
     for number in range(200):
         gather.add(number)
@@ -65,9 +71,9 @@ def test_a_storm_costs_few_rounds() -> None:
     gevent.sleep(0.02)
 
 
-def test_a_round_has_a_limit() -> None:
+def test_a_round_has_a_limit(given_up: list[int]) -> None:
     rounds = Rounds()
-    gather = Gather("test", rounds, limit=20)
+    gather = Gather("test", rounds, given_up.extend, limit=20)
 
     for number in range(50):
         gather.add(number)
@@ -77,7 +83,9 @@ def test_a_round_has_a_limit() -> None:
     gevent.sleep(0.02)
 
 
-def test_a_round_that_fails_is_logged_and_the_next_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_round_that_fails_is_logged_and_given_up_and_the_next_goes_on(
+    given_up: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
     done: list[int] = []
 
     def work(items: list[int]) -> None:
@@ -85,7 +93,7 @@ def test_a_round_that_fails_is_logged_and_the_next_goes_on(caplog: pytest.LogCap
             raise ValueError("no")
         done.extend(items)
 
-    gather = Gather("test", work)
+    gather = Gather("test", work, given_up.extend)
     with caplog.at_level(logging.ERROR, "wsflask"):
         gather.add(1)
         gevent.sleep(0)
@@ -93,10 +101,11 @@ def test_a_round_that_fails_is_logged_and_the_next_goes_on(caplog: pytest.LogCap
         wait_until(lambda: done == [2])
 
     assert "test failed for 1" in caplog.text
+    assert given_up == [1]
     gevent.sleep(0.02)
 
 
-def test_when_its_greenlet_is_killed_the_others_are_served() -> None:
+def test_when_its_greenlet_is_killed_its_round_is_given_up_and_the_others_are_served(given_up: list[int]) -> None:
     rounds = Rounds(seconds=0.05)
     workers: list[gevent.Greenlet[..., None]] = []
 
@@ -104,11 +113,35 @@ def test_when_its_greenlet_is_killed_the_others_are_served() -> None:
         workers.append(gevent.getcurrent())  # type: ignore[arg-type]
         rounds(items)
 
-    gather = Gather("test", work)
+    gather = Gather("test", work, given_up.extend)
     gather.add(1)
     gevent.sleep(0.01)
     gather.add(2)
     workers[0].kill()
 
     wait_until(lambda: rounds.rounds == [[1], [2]])
+    assert given_up == [1]
     gevent.sleep(0.08)
+
+
+def test_when_its_greenlet_is_killed_before_it_began_the_next_starts_another(given_up: list[int]) -> None:
+    rounds = Rounds()
+    gather = Gather("test", rounds, given_up.extend)
+    gather.add(1)
+    assert gather._task is not None
+    gather._task.stop()
+
+    gather.add(2)
+
+    wait_until(lambda: rounds.rounds == [[1, 2]])
+    gevent.sleep(0.02)
+
+
+def test_what_waits_can_be_taken_back(given_up: list[int]) -> None:
+    rounds = Rounds()
+    gather = Gather("test", rounds, given_up.extend)
+    gather.add(1)
+
+    assert gather.withdraw() == [1]
+    gevent.sleep(0.02)
+    assert rounds.rounds == []

@@ -39,8 +39,7 @@ class Contexts:
 
     def __init__(self, app: Flask) -> None:
         self._app = app
-        self._template = contextvars.Context()
-        self._template.run(_SharedContext(app).push)
+        self._template: contextvars.Context | None = None
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """Return `function(*args)`. Switches if the function does."""
@@ -51,6 +50,9 @@ class Contexts:
             or appcontext_popped.receivers
         ):
             return contextvars.Context().run(self._run_watched, function, args)
+        if self._template is None:  # Not before: the application is still being configured then.
+            self._template = contextvars.Context()
+            self._template.run(_SharedContext(self._app).push)
         return self._template.copy().run(function, *args)
 
     def _run_watched(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import gevent
@@ -45,8 +46,8 @@ class Dispatcher:
         self._hooks = hooks
         self._settings = settings
         self._welcome: Message | None = None
-        #: Parked connections that wait to be greeted, and how many are greeted right now.
-        self._waiting: deque[Connection] = deque()
+        #: Greetings of parked connections that wait, and how many are under way.
+        self._waiting: deque[tuple[Connection, Callable[[], None]]] = deque()
         self._greeting = 0
         self._limits = Limits(settings.max_json_depth, settings.max_json_keys, settings.max_json_string)
 
@@ -56,24 +57,39 @@ class Dispatcher:
             self._hooks.run_hook(self._hooks.on_connect, connection, connection.user)
 
     def greet(self, connection: Connection) -> None:
-        """Have the client greeted, as soon as fewer than `greetings_at_once` others are."""
+        """Have the client greeted, when its turn comes."""
+        self.in_turn(connection, partial(self.opened, connection))
+
+    def in_turn(self, connection: Connection, work: Callable[[], None]) -> None:
+        """Do work that greets a client, beside the caller, as soon as fewer than `greetings_at_once` are at it.
+
+        Until it is done, nothing the client sends is handled.
+        """
+        connection.hold()
         if connection.is_parked:
-            connection.hold()
-            self._waiting.append(connection)
+            self._waiting.append((connection, work))
             self._start_next()
-        else:
-            connection.start()  # In a greenlet or thread of its own; there are as many as the web server allows.
+        else:  # In a greenlet or thread of its own; there are as many as the web server allows.
+            self._do(connection, work)
 
     def _start_next(self) -> None:
         while self._waiting and self._greeting < self._settings.greetings_at_once:
             self._greeting += 1
-            connection = self._waiting.popleft()
-            connection.start(self._greeted)
-            connection.release()
+            connection, work = self._waiting.popleft()
+            connection.beside(partial(self._do_counted, connection, work))
 
-    def _greeted(self) -> None:
-        self._greeting -= 1
-        self._start_next()
+    def _do_counted(self, connection: Connection, work: Callable[[], None]) -> None:
+        try:
+            self._do(connection, work)
+        finally:
+            self._greeting -= 1
+            self._start_next()
+
+    def _do(self, connection: Connection, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            connection.release()
 
     def welcome(self, connection: Connection) -> None:
         """Welcome the client; to be called before anything else can be sent to it."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .tasks import spawn
+from .tasks import Task, spawn
 
 __all__ = ["Gather"]
 
@@ -30,44 +30,62 @@ class Gather(Generic[_Item]):
     Args:
         name: of the greenlet or thread.
         work: gets the items of a round, in the order in which they came. May switch; has to handle its own errors.
+        give_up: gets the items of a round that was broken off: its greenlet was killed, or `work` failed after all.
         limit: items in one round.
     """
 
-    def __init__(self, name: str, work: Callable[[list[_Item]], None], *, limit: int = 500) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[list[_Item]], None],
+        give_up: Callable[[list[_Item]], None],
+        *,
+        limit: int = 500,
+    ) -> None:
         self._name = name
         self._work = work
+        self._give_up = give_up
         self._limit = limit
         self._items: list[_Item] = []
-        self._is_running = False
+        self._task: Task | None = None
         self._lock = threading.Lock()
-
-    def __len__(self) -> int:
-        return len(self._items)
 
     def add(self, item: _Item) -> None:
         """Have the item worked on soon; never switches."""
         with self._lock:
             self._items.append(item)
-            if self._is_running:
-                return
-            self._is_running = True
-        spawn(self._name, self._run)
+            if self._task is None or not self._task.is_alive:
+                self._task = spawn(self._name, self._run)
+
+    def withdraw(self) -> list[_Item]:
+        """Return the items that wait for a round, which they do no more."""
+        with self._lock:
+            items, self._items = self._items, []
+            return items
 
     def _run(self) -> None:
-        is_over = False
         try:
-            while True:
-                with self._lock:
-                    items, self._items = self._items[: self._limit], self._items[self._limit :]
-                    if not items:
-                        self._is_running = False
-                        is_over = True
-                        return
-                try:
-                    self._work(items)
-                except Exception:
-                    _log.exception("%s failed for %d", self._name, len(items))
+            while items := self._next():
+                self._round(items)
                 time.sleep(_PAUSE)
-        finally:
-            if not is_over:  # The greenlet was killed: the others still wait.
-                spawn(self._name, self._run)
+        except BaseException:
+            with self._lock:  # The greenlet was killed: the others still wait.
+                self._task = spawn(self._name, self._run) if self._items else None
+            raise
+
+    def _next(self) -> list[_Item]:
+        with self._lock:
+            items, self._items = self._items[: self._limit], self._items[self._limit :]
+            if not items:
+                self._task = None
+            return items
+
+    def _round(self, items: list[_Item]) -> None:
+        try:
+            self._work(items)
+        except Exception:
+            _log.exception("%s failed for %d", self._name, len(items))
+            self._give_up(items)
+        except BaseException:
+            self._give_up(items)
+            raise

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .connection import Connection, Outflow
+from .protocol.codes import CloseCode
 from .protocol.messages import Message
 
-__all__ = ["EVERYONE", "Hub", "Recipients"]
+__all__ = ["EVERYONE", "Hub", "Recipients", "turn_away"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Hub:
     def __init__(self) -> None:
         #: Writes for the connections of an event loop.
         self.outflow = Outflow()
+        #: Those whose session is being looked up: they get nothing yet.
+        self.arriving: dict[Connection, None] = {}
         self._all: dict[Connection, None] = {}
         #: A tuple, not a dict: most users have one connection, nobody has more than a few.
         self._by_user: dict[str, tuple[Connection, ...]] = {}
@@ -94,3 +97,8 @@ class Hub:
         """
         self.outflow.fan_out(message, connections)
 
+
+def turn_away(connections: Iterable[Connection]) -> None:
+    """Have clients come again later that cannot be served now."""
+    for connection in connections:
+        connection.close(CloseCode.OVERLOAD, "try again")

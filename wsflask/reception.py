@@ -12,6 +12,7 @@ from .config import Settings
 from .connection import Connection
 from .dispatch import Dispatcher
 from .gather import Gather
+from .hub import Hub, turn_away
 from .protocol.codes import CloseCode
 from .session import Sessions
 
@@ -23,6 +24,7 @@ _log = logging.getLogger(__name__)
 class Front(Protocol):
     """The server, as its reception sees it."""
 
+    hub: Hub
     settings: Settings
 
     @property
@@ -39,15 +41,12 @@ class Reception:
     def __init__(self, front: Front, dispatcher: Dispatcher) -> None:
         self._front = front
         self._dispatcher = dispatcher
-        self._arrivals: Gather[Connection] = Gather("wsflask reception", self._admit)
-
-    def __len__(self) -> int:
-        """Return how many wait to be let in."""
-        return len(self._arrivals)
+        self._arrivals: Gather[Connection] = Gather("wsflask reception", self._admit, turn_away)
 
     def receive(self, connection: Connection) -> None:
         """Let the client in, as soon as its session has been looked up. May switch unless it is parked."""
         connection.hold()
+        self._front.hub.arriving[connection] = None
         if connection.is_parked:
             self._arrivals.add(connection)
         else:
@@ -60,8 +59,7 @@ class Reception:
         except Exception as error:
             is_outage = isinstance(error, PyMongoError)
             _log.error("sessions could not be checked: %s", type(error).__name__, exc_info=not is_outage)
-            for connection in connections:
-                connection.close(CloseCode.OVERLOAD, "try again")
+            turn_away([*connections, *self._arrivals.withdraw()])  # Not one round after another.
             return
         for connection in connections:
             try:
@@ -74,6 +72,7 @@ class Reception:
         if has_ended:
             connection.close(CloseCode.SESSION_ENDED, "sign in")
             return
+        self._front.hub.arriving.pop(connection, None)
         self._front.enter(connection)
         if connection.is_open:
             self._dispatcher.greet(connection)

@@ -225,12 +225,13 @@ class WebSocketServer:
         """Return why no further client is taken now, or None."""
         if self._is_draining:
             return "The server restarts."
-        is_full = len(self.hub) + len(self._reception) >= self.settings.max_connections
+        is_full = len(self.hub) + len(self.hub.arriving) >= self.settings.max_connections
         return "The server is full." if is_full else None
 
     def left(self, ws: Connection) -> bool:
         """Take a closing connection out of the hub; return whether services knew it."""
         self._closing.add(ws)
+        self.hub.arriving.pop(ws, None)
         return self.hub.remove(ws)
 
     def on_connect(self, ws: Connection, user: Any) -> None:
@@ -254,7 +255,8 @@ class WebSocketServer:
                 ws.close(CloseCode.OVERLOAD, "try again")
                 return
             if ws.holds > before:
-                ws.when_released(partial(self.run_hook, self._greet, ws, user, services))
+                others = partial(self.run_hook, self._greet, ws, user, services)
+                ws.when_released(partial(self._dispatcher.in_turn, ws, others))
                 return
 
     def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any:
@@ -304,6 +306,8 @@ class WebSocketServer:
             if self._app is None:
                 raise ConfigError("the server has no application; call init_app(app) or register its blueprint")
             self._is_draining = False
+            self.crew.bind()
+            self.hub.outflow.bind()
             self._feed = create_feed(self.settings)
             self._feed.start()
             self._tasks = [
@@ -324,8 +328,9 @@ class WebSocketServer:
         """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout."""
         self._is_draining = True
         goodbye = Message("goodbye", {"reason": "restart", "reconnect": self.settings.reconnect_spread})
-        connections = self.hub.connections()
-        self.hub.send(goodbye, [connection for connection in connections if connection.form == "v1"])
+        known = self.hub.connections()
+        self.hub.send(goodbye, [connection for connection in known if connection.form == "v1"])
+        connections = [*known, *self.hub.arriving]
         for connection in connections:
             connection.close(CloseCode.RESTART, "restart")
         deadline = time.monotonic() + self.settings.drain_timeout
@@ -346,14 +351,13 @@ class WebSocketServer:
         self.hub.outflow.stop()
         if self._feed is not None:
             self._feed.stop()
-        self._is_draining = False
 
     def _tick(self) -> None:
         while True:
             time.sleep(_TICK)
             now = time.monotonic()
             closing = self._closing.copy()
-            for connection in [*self.hub.connections(), *closing]:
+            for connection in [*self.hub.connections(), *self.hub.arriving, *closing]:
                 connection.tick(now)
             self._closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
 

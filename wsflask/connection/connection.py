@@ -168,17 +168,15 @@ class Connection(Outgoing):
         finally:
             self.release()
 
-    def start(self, then: Callable[[], None] | None = None) -> None:
-        """Greet the client beside the caller, call `then`, and handle what the client sends."""
+    def start(self) -> None:
+        """Greet the client beside the caller, then handle what it sends."""
         self.hold()
-        self._link.run(lambda: self._open(then))
+        self._link.run(self._open)
 
-    def _open(self, then: Callable[[], None] | None) -> None:
+    def _open(self) -> None:
         try:
             self._handler.opened(self)
         finally:
-            if then is not None:
-                then()
             self.release()
 
     def beside(self, work: Callable[[], None]) -> None:
@@ -253,22 +251,35 @@ class Connection(Outgoing):
             self._write(b"".join(frames.frame(data, frames.PONG) for data in pings))  # type: ignore[arg-type]
 
     def _queue(self, text: str) -> None:
-        if self._inbound is None:
-            self._inbound = [text]
-        else:
-            self._inbound.append(text)
-        if len(self._inbound) >= self._settings.inbound_queue and not self._is_paused:
+        with self._lock:
+            inbound = self._inbound
+            if inbound is None:
+                inbound = self._inbound = [text]
+            else:
+                inbound.append(text)
+            starts = not self._is_handling and not self._holds
+            self._is_handling = self._is_handling or starts
+        if len(inbound) >= self._settings.inbound_queue and not self._is_paused:
             self._is_paused = True
             self._link.pause()
-        if not self._is_handling and not self._holds:
-            self._is_handling = True
+        if starts:
             self._link.run(self._handle_inbound)
+
+    def _next_inbound(self) -> str | None:
+        """Return the message that is handled next; None: that was the last, or the connection is held or closed."""
+        with self._lock:
+            inbound = self._inbound
+            if inbound and self._state is OPEN and not self._holds:
+                return inbound.pop(0)
+            self._is_handling = False
+            if not inbound or self._state is not OPEN:
+                self._inbound = None
+            return None
 
     def _handle_inbound(self) -> None:
         try:
-            while self._inbound and self._state is OPEN and not self._holds:
-                text = self._inbound.pop(0)
-                if self._is_paused and len(self._inbound) <= self._settings.inbound_queue // 2:
+            while (text := self._next_inbound()) is not None:
+                if self._is_paused and len(self._inbound or ()) <= self._settings.inbound_queue // 2:
                     self._is_paused = False
                     self._listen_again()
                     self._link.resume()
@@ -276,17 +287,13 @@ class Connection(Outgoing):
                     self._handler.text_arrived(self, text)
                 except Exception:
                     _log.exception("connection %s of user %r: a message failed", self.id, self.user_id)
-        finally:
-            self._is_handling = False
-            if self._link.is_threaded:
-                self._listen_again()
-            if not self._inbound or self._state is not OPEN:
-                self._inbound = None
-                if self._ending is not None:
-                    self._begin_close(*self._ending)
-            elif not self._holds and not self._link.is_threaded:
-                self._is_handling = True  # The greenlet was killed: only the one message failed.
-                self._link.run(self._handle_inbound)
+        except BaseException:
+            self._link.beside(self._handle_inbound)  # The greenlet was killed: only the one message failed.
+            raise
+        if self._link.is_threaded:
+            self._listen_again()
+        if self._ending is not None and self._inbound is None:
+            self._begin_close(*self._ending)
 
     def _listen_again(self) -> None:
         """Give the peer its time anew: its sign of life may lie unread."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +32,10 @@ class Outflow:
 
     def __init__(self) -> None:
         self._prompt: list[Outgoing] = []
-        self._bulk: deque[Outgoing] = deque()
+        self._bulk: list[Outgoing] = []
         self._is_armed = False
         self._timer: Any = None
+        self._hub: Any = None
 
     def __len__(self) -> int:
         return len(self._prompt) + len(self._bulk)
@@ -48,32 +48,42 @@ class Outflow:
 
     def fan_out(self, message: Message, connections: Iterable[Outgoing]) -> None:
         """Have every connection get the message: one encoding, one frame for each form, one pass."""
-        frames: dict[str, bytes] = {}
+        wire, frame = "", b""
         add = self._bulk.append
         for connection in connections:
             if connection.pending is None:
-                wire = connection.wire
-                connection.pending = frames.get(wire) or frames.setdefault(wire, message.frame(wire))
+                if connection.wire is not wire:
+                    wire = connection.wire
+                    frame = message.frame(wire)
+                connection.pending = frame
                 add(connection)
             else:
                 connection.send_behind(message)
         if self._bulk and not self._is_armed:
             self._arm()
 
+    def bind(self) -> None:
+        """Note that the caller's thread is the one whose event loop writes."""
+        self._hub = get_hub()
+
     def _arm(self) -> None:
         self._is_armed = True
-        get_hub().loop.run_callback(self._flush)
+        hub = self._hub or get_hub()
+        if hub is get_hub():
+            hub.loop.run_callback(self._flush)
+        else:  # A thread of the application, which has a loop of its own that never runs.
+            hub.loop.run_callback_threadsafe(self._flush)
 
     def _flush(self) -> None:
         """Write one chunk of answers and one of fan-outs. Runs in the hub; never switches."""
         prompt, self._prompt = self._prompt[:_CHUNK], self._prompt[_CHUNK:]
-        bulk = self._bulk
+        bulk, self._bulk = self._bulk[:_CHUNK], self._bulk[_CHUNK:]
         try:
             _write(prompt)
             if bulk:
-                _write(bulk.popleft() for _ in range(min(_CHUNK, len(bulk))))
+                _write(bulk)
         finally:
-            if self._prompt or bulk:
+            if self._prompt or self._bulk:
                 # Not a callback: those run before the loop looks at its sockets again, a timer runs beside them.
                 if self._timer is None:
                     self._timer = get_hub().loop.timer(0)
@@ -91,8 +101,9 @@ class Outflow:
 
 def _write(connections: Iterable[Outgoing]) -> None:
     """Write what waits for each; several that wait for the same frames share one joined copy of them."""
-    waiting: list[tuple[Outgoing, bytes | list[bytes]]] = []
+    owners: list[Outgoing] = []
     descriptors: list[int] = []
+    waiting: list[bytes | list[bytes]] = []
     chunks: list[bytes] = []
     frames: list[bytes] = []
     joined = b""
@@ -104,17 +115,25 @@ def _write(connections: Iterable[Outgoing]) -> None:
             connection.flush()
             continue
         connection.pending = None
-        waiting.append((connection, pending))
+        owners.append(connection)
         descriptors.append(connection.descriptor)
-        if isinstance(pending, bytes):
+        waiting.append(pending)
+        if type(pending) is bytes:
             chunks.append(pending)
         else:
             if pending != frames:
-                frames, joined = pending, b"".join(pending)
+                frames, joined = pending, b"".join(pending)  # type: ignore[assignment, arg-type] # a list here
             chunks.append(joined)
-    for index, sent in send_each(descriptors, chunks):
-        connection, pending = waiting[index]
+    try:
+        behind = send_each(descriptors, chunks)
+    except Exception:
+        _log.exception("%d connections could not be written to", len(owners))
+        for connection in owners:
+            connection.peer_gone()  # Who comes again misses nothing; a gap would not be noticed.
+        return
+    for index, sent in behind:
         try:
-            connection.left_behind(pending, sent)
+            owners[index].left_behind(waiting[index], sent)
         except Exception:
-            _log.exception("what waits for %r could not be kept", connection)
+            _log.exception("what waits for %r could not be kept", owners[index])
+            owners[index].peer_gone()

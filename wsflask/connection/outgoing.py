@@ -234,6 +234,10 @@ class Outgoing:
         """Close: more waits for the client than may."""
         raise NotImplementedError
 
+    def peer_gone(self) -> None:
+        """Note the end of the peer's bytes, and end the connection."""
+        raise NotImplementedError
+
     def _lost(self) -> None:
         """Note that the peer is gone."""
         raise NotImplementedError

@@ -18,7 +18,7 @@ from ..documents.fields import utc_now
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
 from ..gather import Gather
-from ..protocol.codes import CloseCode
+from ..hub import turn_away
 from ..service import Host, Service
 from .boards import Boards
 from .clipboard_entries import Edit, Limits, Raw, add, data_entry, flush, parse, remove, render
@@ -50,7 +50,7 @@ class Clipboard(Service):
         self._store = ClipboardStore()
         self._boards = Boards(self.channel)
         #: Those who come at once share the queries.
-        self._arrivals: Gather[Connection] = Gather("wsflask clipboards", self._greet, limit=_CHUNK)
+        self._arrivals: Gather[Connection] = Gather("wsflask clipboards", self._greet, turn_away, limit=_CHUNK)
         self._lock = threading.Lock()
         self._changes: Subscription | None = None
         actions = {"add": self._add, "load": self._load, "remove": self._remove, "flush": self._flush}
@@ -113,9 +113,7 @@ class Clipboard(Service):
                     self._greet([ws])
                 return
             _log.error("clipboards could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
-            for ws in arrivals:
-                self._boards.leave(ws)
-                ws.close(CloseCode.OVERLOAD, "try again")
+            turn_away([*arrivals, *(self._arrivals.withdraw() if is_outage else ())])
         for ws in arrivals:
             ws.release()
 

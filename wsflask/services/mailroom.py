@@ -19,7 +19,7 @@ from ..documents import NotificationState
 from ..documents.reading import notifications, read_states, to_everyone, unread_among
 from ..feed.base import Change
 from ..gather import Gather
-from ..protocol.codes import CloseCode
+from ..hub import turn_away
 from ..service import Service
 from .bulletin import Bulletin
 from .inboxes import Box, Inboxes, unread_of
@@ -59,7 +59,7 @@ class Mailroom:
         # One change of a notification is taken in after another; held while other greenlets have their turn.
         self._in_order = threading.Lock()
         #: Those who come at once share the queries.
-        self._arrivals: Gather[Connection] = Gather("wsflask mailroom", self._admit, limit=_CHUNK)
+        self._arrivals: Gather[Connection] = Gather("wsflask mailroom", self._admit, turn_away, limit=_CHUNK)
         #: The change that is on its way to the boxes.
         self._round: Round | None = None
         self._number = 0
@@ -134,9 +134,7 @@ class Mailroom:
                     self._admit([ws])
                 return
             _log.error("unread counts could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
-            for ws in arrivals:
-                self.leave(ws)
-                ws.close(CloseCode.OVERLOAD, "try again")
+            turn_away([*arrivals, *(self._arrivals.withdraw() if is_outage else ())])
         for ws in arrivals:
             ws.release()
 

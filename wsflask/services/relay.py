@@ -60,7 +60,8 @@ class Relay(Service):
         )
         hub = self.server.hub
         if document["channel"] == "goodbye":
-            for connection in hub.select(to):
+            arriving = [connection for connection in hub.arriving if connection.user_id in to.users]
+            for connection in [*hub.select(to), *arriving]:
                 connection.close(CloseCode.RESTART, "come back")
             return
         message = Message(document["channel"], payload_json=document["payload"].encode())

@@ -34,13 +34,22 @@ class Crew:
         self._is_armed = False
         self._turn = 0
         self._timer: Any = None
+        self._hub: Any = None
 
     def run(self, work: Callable[[], None]) -> None:
         """Have the work done in a greenlet, soon; never switches."""
         self._work.append(work)
         if not self._is_armed:
             self._is_armed = True
-            get_hub().loop.run_callback(self._dispatch)
+            hub = self._hub or get_hub()
+            if hub is get_hub():
+                hub.loop.run_callback(self._dispatch)
+            else:  # A thread of the application, which has a loop of its own that never runs.
+                hub.loop.run_callback_threadsafe(self._dispatch)
+
+    def bind(self) -> None:
+        """Note that the caller's thread is the one whose event loop the work is beside."""
+        self._hub = get_hub()
 
     def _dispatch(self) -> None:
         """Switch to workers until all is done or waits for something. Runs in the hub."""

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from flask import Blueprint, Flask, Response, after_this_request, g, request, session
+from flask import Blueprint, Flask, after_this_request, g, request, session
+from flask.sessions import SecureCookieSession
 from flask_sock import Sock
 
 from ..protocol.codes import SUBPROTOCOL
@@ -80,27 +81,6 @@ def add_route(
         crew: does the work of parked sockets.
     """
 
-    @blueprint.before_request
-    def _park() -> Response | None:
-        if not is_endpoint(endpoint):
-            return None
-        offered = request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
-        g._wsflask_takes_socket = True
-        sock = socket_to_park(request.environ) if options().transport != "threaded" else None
-        if sock is None:
-            return None  # flask-sock goes on. It would compress whenever that is offered, at 90 KB a connection.
-        extensions = negotiate(offered) if offered and options().compression else None
-        make = open_connection()
-        session.modified = False  # No cookie can be set any more.
-        return take_over(
-            request.environ,
-            sock,
-            crew,
-            lambda link: make(link, is_compressed=extensions is not None),
-            subprotocol=_subprotocol(request.environ),
-            extensions=extensions,
-        )
-
     def websocket(ws: Any) -> None:
         sock = ws.sock
         ws.connected = False  # flask-sock's own close does nothing from here on.
@@ -112,8 +92,40 @@ def add_route(
         link.owner = open_connection()(link, is_compressed=False)
         link.serve()
 
-    websocket.__name__ = endpoint
-    Sock().route(path, bp=blueprint)(websocket)
+    theirs = _view_of_flask_sock(path, websocket)
+
+    def view() -> Any:
+        offered = request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", "")
+        sock = socket_to_park(request.environ) if options().transport != "threaded" else None
+        if sock is None:  # Without the header: flask-sock would compress whenever that is offered, at 90 KB each.
+            g._wsflask_takes_socket = True
+            return theirs()
+        extensions = negotiate(offered) if offered and options().compression else None
+        make = open_connection()
+        if isinstance(session._get_current_object(), SecureCookieSession):  # type: ignore[attr-defined]
+            session.modified = False  # No cookie can be set any more.
+        return take_over(
+            request.environ,
+            sock,
+            crew,
+            lambda link: make(link, is_compressed=extensions is not None),
+            subprotocol=_subprotocol(request.environ),
+            extensions=extensions,
+        )
+
+    blueprint.add_url_rule(path, endpoint, view, websocket=True)
+
+
+def _view_of_flask_sock(path: str, handler: Callable[[Any], None]) -> Callable[[], Any]:
+    """Return the view that flask-sock makes of a handler, without having it registered."""
+    made: list[Callable[[], Any]] = []
+
+    class Keeper:
+        def route(self, _path: str, **_options: Any) -> Callable[[Callable[[], Any]], None]:
+            return made.append
+
+    Sock().route(path, bp=Keeper())(handler)
+    return made[0]
 
 
 def _subprotocol(environ: Mapping[str, Any]) -> str | None:

@@ -61,10 +61,11 @@ def take_over(
     set_nodelay(sock)
     link = ParkedLink(descriptor, _nobody, crew)
     try:
-        link.write(_answer(environ["HTTP_SEC_WEBSOCKET_KEY"], subprotocol, extensions))
+        try:
+            link.write(_answer(environ["HTTP_SEC_WEBSOCKET_KEY"], subprotocol, extensions))
+        except OSError:
+            pass  # The peer is gone, as the first read will tell.
         link.owner = make(link)
-    except OSError:  # The peer is gone.
-        link.close()
     except BaseException:
         link.close()
         raise
