@@ -17,6 +17,7 @@
 #define SETTLED (300 * MILLISECOND) /* silence that ends the greetings after a handshake */
 #define SETTLING (5 * SECOND)       /* the longest to wait for it */
 #define PIDS 64
+#define CLIENTS_LIMIT 1000000 /* of one connect: more than loopback has ports for */
 #define TEXT_LIMIT (1024 * 1024)
 
 static const char HELP[] =
@@ -191,6 +192,10 @@ static void connect_gone(struct peer *peer, const char *reason)
 
 static void command_connect(size_t wanted, size_t concurrency)
 {
+    if (wanted > CLIENTS_LIMIT) {
+        fail("%zu clients are too many", wanted);
+        return;
+    }
     struct meter meter = meter_start();
     int64_t deadline = meter.wall + timeout;
     size_t begun = 0;
@@ -550,6 +555,8 @@ static void obey(const char *line)
     int fields, gone = server_missing(pids, pid_count);
     if (gone)
         fail("the server's process %d is gone", gone);
+    else if (strstr(line, " -"))
+        fail("a negative number: %s", line); /* sscanf would take it for a huge one */
     else if ((fields = sscanf(line, "connect %zu %zu", &a, &b)) >= 1)
         command_connect(a, fields == 2 && b > 0 ? b : 64);
     else if (sscanf(line, "rounds %zu %llu %zu", &a, &burst, &b) == 3 && burst > 0)

@@ -233,7 +233,7 @@ static unsigned hear(struct peer *peer, const struct message *m)
     case PONG:
         return 0;
     case CLOSE:
-        peer->ending = m->head_size >= 2 ? (uint16_t)(m->head[0] << 8 | m->head[1]) : 1005;
+        peer->ending = (uint16_t)(m->head_size >= 2 ? m->head[0] << 8 | m->head[1] : 1005);
         send_frame(peer, CLOSE, m->head, m->head_size >= 2 ? 2 : 0);
         return 0;
     }
