@@ -208,7 +208,8 @@ def _generator(results: Results) -> str:
 def _machine(results: Results) -> str:
     machine = results.machine
     rows = [(name, str(machine.get(name, ""))) for name in ("date", "commit", "cpu", "cores", "kernel")]
-    rows += [(name, str(machine.get(name, ""))) for name in ("python", "compiler", "mongod")]
+    named = {"loop": "loop over the sockets"}
+    rows += [(named.get(name, name), str(machine.get(name, ""))) for name in ("python", "compiler", "loop", "mongod")]
     return _table(("", ""), rows)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wsflask.embedded import find_mongod
+from wsflask.transport.sends import IS_COMPILED
 
 from .contenders import ROOT
 from .peers import PEERS
@@ -32,6 +33,7 @@ def describe() -> dict[str, Any]:
         "kernel": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "compiler": _output("cc", "--version"),
+        "loop": "compiled" if IS_COMPILED else "in Python",
         "mongod": _output(find_mongod(None), "--version").removeprefix("db version v"),
         "versions": {
             "wsflask": {package: _installed(package) for package in _OWN},
