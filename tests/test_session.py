@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from dataclasses import replace
 from typing import Any
 
@@ -368,6 +369,69 @@ def test_one_who_cannot_be_let_in_keeps_nobody_else_out(
     assert all(connection.holds == 0 for connection in connections if connection.is_open)
     assert "could not be let in" in caplog.text
     site.server.stop()
+
+
+def test_those_who_wait_to_be_let_in_count_towards_the_limit(site: Site) -> None:
+    identities = [site.admit(cookie_of(site.browser(name))) for name in ("ada", "bob")]
+    site.server.start()
+    site.server.settings = replace(site.server.settings, max_connections=2)
+
+    for identity in identities:
+        site.enter(identity)
+    refusal = site.admit(cookie_of(site.browser("eve")))
+
+    assert refusal.status_code == 503
+    wait_until(lambda: len(site.server.hub) == 2)
+    assert site.server.hub.arriving == {}
+    site.server.stop()
+
+
+def test_those_who_wait_to_be_let_in_are_sent_away_by_a_drain(site: Site) -> None:
+    identity = site.admit(cookie_of(site.browser("ada")))
+    site.server.start()
+
+    connection, _ = site.enter(identity)
+    site.server.drain()
+
+    assert connection.close_code == 1012
+    assert site.server.hub.arriving == {}
+    site.server.stop()
+
+
+def test_who_is_sent_back_while_he_waits_to_be_let_in_is_not_let_in_with_his_old_rights(site: Site) -> None:
+    identity = site.admit(cookie_of(site.browser("ada")))
+    site.server.start()
+
+    connection, _ = site.enter(identity)
+    site.server._relay._relay({"channel": "goodbye", "payload": "{}", "users": ["ada"]})
+
+    assert connection.close_code == 1012
+    gevent.sleep(0.05)
+    assert len(site.server.hub) == 0
+    site.server.stop()
+
+
+def test_a_hook_of_the_application_may_refuse_a_handshake(database: Database) -> None:
+    """The socket is taken over in the view, behind every hook."""
+    app = Flask("hooked")
+    app.secret_key = "k" * 32
+    flask_login.LoginManager(app).user_loader(lambda name: Staff(name=name))
+    server = WebSocketServer(services=[])
+    server.blueprint.before_request(lambda: ("not from here", 403))
+    app.register_blueprint(server.blueprint)
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Origin": "http://localhost"}
+    headers |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(0.1)
+
+    with app.test_request_context("/wsflask/ws", headers=headers, environ_overrides={"gunicorn.socket": ours}):
+        assert app.preprocess_request() == ("not from here", 403)
+
+    with pytest.raises(TimeoutError):
+        theirs.recv(1)  # Nothing was answered on it.
+    ours.close()
+    theirs.close()
 
 
 def test_a_database_that_fails_sends_clients_away_to_come_again(
