@@ -84,7 +84,7 @@ def room() -> Iterator[Room]:
     for client in made.clients:
         client.connection.peer_gone()
         client.peer.close()
-    made.outflow.stop()
+    made.outflow.turn.stop()
 
 
 def test_a_message_leaves_as_soon_as_its_sender_waits(room: Room) -> None:
@@ -271,3 +271,15 @@ def test_equal_bursts_are_joined_once(room: Room) -> None:
 
     assert pending[0] == pending[1] == pending[2]
     assert all(client.writes() == [[1, 2]] for client in clients)
+
+
+def test_what_a_native_thread_sends_leaves_and_so_does_what_follows(room: Room) -> None:
+    room.outflow.turn.bind()
+    client = room.enter()
+
+    gevent.get_hub().threadpool.apply(client.connection.send, (Message("room", 1),))
+    gevent.sleep(0.05)
+    client.connection.send(Message("room", 2))
+    gevent.sleep(0)
+
+    assert client.messages() == [1, 2]

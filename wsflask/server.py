@@ -306,8 +306,8 @@ class WebSocketServer:
             if self._app is None:
                 raise ConfigError("the server has no application; call init_app(app) or register its blueprint")
             self._is_draining = False
-            self.crew.bind()
-            self.hub.outflow.bind()
+            self.crew.turn.bind()
+            self.hub.outflow.turn.bind()
             self._feed = create_feed(self.settings)
             self._feed.start()
             self._tasks = [
@@ -348,7 +348,7 @@ class WebSocketServer:
             task.stop(0.2)
         self._tasks = []
         self.crew.stop()
-        self.hub.outflow.stop()
+        self.hub.outflow.turn.stop()
         if self._feed is not None:
             self._feed.stop()
 

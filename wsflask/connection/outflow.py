@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-
-from gevent.hub import get_hub
+from typing import TYPE_CHECKING
 
 from ..transport.sends import send_each
+from ..transport.turn import Turn
 
 if TYPE_CHECKING:
     from ..protocol.messages import Message
@@ -33,9 +32,8 @@ class Outflow:
     def __init__(self) -> None:
         self._prompt: list[Outgoing] = []
         self._bulk: list[Outgoing] = []
-        self._is_armed = False
-        self._timer: Any = None
-        self._hub: Any = None
+        #: When it is written.
+        self.turn = Turn(self._flush)
 
     def __len__(self) -> int:
         return len(self._prompt) + len(self._bulk)
@@ -43,8 +41,8 @@ class Outflow:
     def prompt(self, connection: Outgoing) -> None:
         """Note that something waits for the connection, to leave before any fan-out."""
         self._prompt.append(connection)
-        if not self._is_armed:
-            self._arm()
+        if not self.turn.is_asked:
+            self.turn.ask()
 
     def fan_out(self, message: Message, connections: Iterable[Outgoing]) -> None:
         """Have every connection get the message: one encoding, one frame for each form, one pass."""
@@ -59,44 +57,17 @@ class Outflow:
                 add(connection)
             else:
                 connection.send_behind(message)
-        if self._bulk and not self._is_armed:
-            self._arm()
+        if self._bulk:
+            self.turn.ask()
 
-    def bind(self) -> None:
-        """Note that the caller's thread is the one whose event loop writes."""
-        self._hub = get_hub()
-
-    def _arm(self) -> None:
-        self._is_armed = True
-        hub = self._hub or get_hub()
-        if hub is get_hub():
-            hub.loop.run_callback(self._flush)
-        else:  # A thread of the application, which has a loop of its own that never runs.
-            hub.loop.run_callback_threadsafe(self._flush)
-
-    def _flush(self) -> None:
-        """Write one chunk of answers and one of fan-outs. Runs in the hub; never switches."""
+    def _flush(self) -> bool:
+        """Write one chunk of answers and one of fan-outs; return whether there are more."""
         prompt, self._prompt = self._prompt[:_CHUNK], self._prompt[_CHUNK:]
         bulk, self._bulk = self._bulk[:_CHUNK], self._bulk[_CHUNK:]
-        try:
-            _write(prompt)
-            if bulk:
-                _write(bulk)
-        finally:
-            if self._prompt or self._bulk:
-                # Not a callback: those run before the loop looks at its sockets again, a timer runs beside them.
-                if self._timer is None:
-                    self._timer = get_hub().loop.timer(0)
-                self._timer.start(self._flush)
-            else:
-                self._is_armed = False
-
-    def stop(self) -> None:
-        """Free the timer, when the process' server stops."""
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
-        self._is_armed = False
+        _write(prompt)
+        if bulk:
+            _write(bulk)
+        return bool(self._prompt or self._bulk)
 
 
 def _write(connections: Iterable[Outgoing]) -> None:

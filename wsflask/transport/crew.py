@@ -6,10 +6,11 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import gevent
 from gevent.hub import get_hub
+
+from .turn import Turn
 
 __all__ = ["Crew"]
 
@@ -31,44 +32,27 @@ class Crew:
     def __init__(self) -> None:
         self._work: deque[Callable[[], None]] = deque()
         self._idle: list[_Worker] = []
-        self._is_armed = False
-        self._turn = 0
-        self._timer: Any = None
-        self._hub: Any = None
+        #: When it is done.
+        self.turn = Turn(self._dispatch)
+        self._left = 0
 
     def run(self, work: Callable[[], None]) -> None:
         """Have the work done in a greenlet, soon; never switches."""
         self._work.append(work)
-        if not self._is_armed:
-            self._is_armed = True
-            hub = self._hub or get_hub()
-            if hub is get_hub():
-                hub.loop.run_callback(self._dispatch)
-            else:  # A thread of the application, which has a loop of its own that never runs.
-                hub.loop.run_callback_threadsafe(self._dispatch)
+        if not self.turn.is_asked:
+            self.turn.ask()
 
-    def bind(self) -> None:
-        """Note that the caller's thread is the one whose event loop the work is beside."""
-        self._hub = get_hub()
-
-    def _dispatch(self) -> None:
-        """Switch to workers until all is done or waits for something. Runs in the hub."""
-        self._turn = _TURN
-        try:
-            while self._work and self._turn > 0:
-                worker = self._idle.pop() if self._idle else _Worker(self)
-                worker.switch()
-        finally:
-            if self._work:
-                if self._timer is None:
-                    self._timer = get_hub().loop.timer(0)
-                self._timer.start(self._dispatch)
-            else:
-                self._is_armed = False
+    def _dispatch(self) -> bool:
+        """Switch to workers until all is done or waits for something; return whether some is left. Runs in the hub."""
+        self._left = _TURN
+        while self._work and self._left > 0:
+            worker = self._idle.pop() if self._idle else _Worker(self)
+            worker.switch()
+        return bool(self._work)
 
     def next(self, worker: _Worker) -> Callable[[], None] | None:
         """Return what the worker does next; None: it is to end. May switch."""
-        while not self._work or self._turn <= 0:
+        while not self._work or self._left <= 0:
             if len(self._idle) >= _KEPT:
                 return None
             self._idle.append(worker)
@@ -78,17 +62,14 @@ class Crew:
                 if worker in self._idle:
                     self._idle.remove(worker)
                 raise
-        self._turn -= 1
+        self._left -= 1
         return self._work.popleft()
 
     def stop(self) -> None:
         """End the idle workers. May switch."""
         idle, self._idle = self._idle, []
         gevent.killall(idle, block=True, timeout=1.0)
-        if self._timer is not None:
-            self._timer.close()
-            self._timer = None
-        self._is_armed = False
+        self.turn.stop()
 
 
 class _Worker(gevent.Greenlet):  # type: ignore[type-arg]
