@@ -71,14 +71,16 @@ def query_for(
         may_see_hidden = asked.show_hidden
     if access.is_empty:
         raise Refusal("not_found")
+    seen = exposure.fields_for(user)
+    everything = seen.union(exposure.hidden)
     scope = exposure.parse_scope(
         asked.data_scope,
-        exposure.visible(show_hidden=may_see_hidden),
+        everything if may_see_hidden else seen,
         max_conditions=settings.scope_max_conditions,
         max_values=settings.scope_max_values,
     )
     is_hidden_shown = asked.show_hidden and may_see_hidden
-    right = Right(exposure, access, exposure.visible(show_hidden=is_hidden_shown))
+    right = Right(exposure, access, everything if is_hidden_shown else seen)
     projection = parse_catalog(asked.catalog, right, _rights_of(user, exposures, asked.show_hidden))
     return Query(exposure, scope, access, projection), is_hidden_shown
 
