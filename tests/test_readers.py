@@ -265,6 +265,16 @@ def test_a_predicates_right_is_one_users_alone_and_only_while_he_stays_as_he_is(
     assert exposure.access_for(ANN).key != exposure.access_for(SimpleNamespace(get_id=lambda: "ann")).key
 
 
+def test_what_a_user_loader_adds_to_a_user_makes_him_another() -> None:
+    exposure = order(read=lambda user, document: document.owner in user.teams)
+    users = [Clerk(name="ann"), Clerk(name="ann")]
+    for user in users:
+        user.teams = ["a"]
+
+    assert exposure.access_for(users[0]).key == exposure.access_for(users[0]).key
+    assert exposure.access_for(users[0]).key != exposure.access_for(users[1]).key
+
+
 def test_another_function_is_another_right() -> None:
     """The server's own code may give a predicate in place of the exposure's."""
     exposure = order(read=lambda user, document: True)

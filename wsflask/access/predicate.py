@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Predicate"]
 
 _CODEC: CodecOptions[Any] = CodecOptions(uuid_representation=UuidRepresentation.STANDARD)
+#: What MongoEngine itself keeps in a document's `__dict__`.
+_OWN = frozenset({"_cls", "_dynamic_lock", "_fields_ordered"})
 #: Goes with an object's address, which means something in this process only.
 _PROCESS = secrets.token_hex(4)
 
@@ -67,10 +69,14 @@ class Predicate:
 
 
 def _state_of(user: Any) -> str:
-    """Return a text that is the same in every process for a MongoEngine user as stored, else for this object only."""
-    if isinstance(user, Document):
-        return hashlib.blake2b(bson.encode(user.to_mongo(), codec_options=_CODEC), digest_size=12).hexdigest()
-    return _name_of(user)
+    """Return a text that is equal for equal contents of a user document; for any other user, for this object only."""
+    if not isinstance(user, Document) or vars(user).keys() - _OWN - user._dynamic_fields.keys():
+        return _name_of(user)  # there is more to him than a document has: his loader added it
+    try:
+        contents = bson.encode(user.to_mongo(), codec_options=_CODEC)
+    except Exception:
+        return _name_of(user)
+    return f"{type(user).__name__} {hashlib.blake2b(contents, digest_size=12).hexdigest()}"
 
 
 def _name_of(thing: Any) -> str:
