@@ -199,11 +199,11 @@ def world(database: harness.Database, settings: Settings) -> Iterator[World]:
         Flight,
         fields=("number", "carrier", "gate", "delay", "airline"),
         hidden=("crew_remark",),
-        acl=rights_of,
+        read=rights_of,
         show_hidden=lambda user: user.sees_hidden,
         key_sets={"airline": ("carrier",)},
     )
-    exposures.expose(Airline, fields=("name",), acl=lambda user: user is not NOBODY)
+    exposures.expose(Airline, fields=("name",), read=lambda user: user is not NOBODY)
     Airline(code="UA", name="United").save()
     for number, carrier in (("1", "UA"), ("2", "UA"), ("3", "DL")):
         Flight(number=number, carrier=carrier, gate="A", delay=0, airline="UA", crew_remark="x").save()
@@ -655,7 +655,7 @@ def test_the_feed_of_the_service_may_die_and_the_rows_are_true_afterwards(world:
 def test_a_class_that_is_exposed_later_is_followed_too(world: World) -> None:
     client = world.client()
     client.subscribe()
-    world.exposures.expose(Unexposed, fields=("name",), acl=lambda user: True)
+    world.exposures.expose(Unexposed, fields=("name",), read=lambda user: True)
 
     assert client.ask("subscribe", {"class_name": "Unexposed"})["rows"] == 0
     saved = Unexposed(name="seen").save()
@@ -665,7 +665,7 @@ def test_a_class_that_is_exposed_later_is_followed_too(world: World) -> None:
 def test_without_a_feed_a_subscription_is_refused_as_unavailable(database: harness.Database) -> None:
     settings = Settings(database_timeout=0.05)
     exposures = Exposures()
-    exposures.expose(Flight, fields=("gate",), acl=rights_of)
+    exposures.expose(Flight, fields=("gate",), read=rights_of)
     world = World(database, settings, exposures, MongoFeed(settings), Hub())
 
     assert world.client().code_of("subscribe", {"class_name": "Flight"}) == "unavailable"

@@ -88,7 +88,7 @@ def _read(
         # Scopes compare strings by their bytes, whatever the collection's own collation is.
         "collation": {"locale": "simple"},
     }
-    is_decided_later = getattr(query.access, "needs_document", False)
+    is_decided_later = query.access.needs_document
     if not is_decided_later:
         command["projection"] = dict.fromkeys((*query.projection.paths, *(query.order.paths if query.order else ())), 1)
         command["limit"] = _most(query) if query.order is not None else settings.view_max_rows + 1
@@ -142,7 +142,7 @@ def _taken(query: Query, documents: Iterator[dict[str, Any]], most: int, most_re
     Raises:
         Refusal: too_big, when a predicate turns too many away for a few rows.
     """
-    if not getattr(query.access, "needs_document", False):
+    if not query.access.needs_document:
         return list(documents)
     found = []
     for number, document in enumerate(documents, 1):
