@@ -243,8 +243,7 @@ class Broadcaster(Service):
 
     def _deliver(self, message: Message, connections: Sequence[Connection]) -> None:
         """Send a message to some clients; an application may have its own way with each."""
-        own = type(self)
-        if own.send_message is Broadcaster.send_message and own.subscriber_is_connected is Broadcaster.subscriber_is_connected:
+        if _hooks_of(type(self)) == _hooks_of(Broadcaster):
             self.server.hub.send(message, connections)
         else:
             for ws in connections:
@@ -397,6 +396,10 @@ def _answer(class_name: str, subscriber: Subscriber) -> dict[str, Any]:
         "state": subscriber.state,
         "rows": subscriber.rows,
     }
+
+
+def _hooks_of(service: type[Broadcaster]) -> tuple[Any, Any]:
+    return service.send_message, service.subscriber_is_connected
 
 
 def _is_far(seq: str, position: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator
+from collections.abc import Generator, Hashable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -110,7 +110,7 @@ def _read(
 
 def _cursor(
     collection: Any, session: ClientSession, command: dict[str, Any], since: str
-) -> tuple[str, Iterator[dict[str, Any]]]:
+) -> tuple[str, Generator[dict[str, Any]]]:
     """Run the command; return the position of what it saw, and its documents as they are fetched."""
     database, options = collection.database, collection.codec_options
     reply = database.command(command, codec_options=options, session=session)["cursor"]
@@ -121,7 +121,7 @@ def _cursor(
 
 def _batches(
     database: Any, options: Any, session: ClientSession, command: dict[str, Any], reply: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any]]:
     number, batch = reply["id"], reply["firstBatch"]
     try:
         while True:

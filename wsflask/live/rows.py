@@ -55,8 +55,8 @@ class RowsView(View):
     def departed_since(self, seq: str) -> dict[Hashable, Emission] | None:
         """Return which rows left after the position, or None where that is not known.
 
-        It is not for who has just loaded: what the feed told before that position was not for him, and may have looked a
-        document up later.
+        It is not for who has just loaded: what the feed told before that position was not for him, and may have looked
+        a document up later.
         """
         if self._since is None or seq < self._since or seq in self._floors:
             return None

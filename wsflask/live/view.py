@@ -121,8 +121,8 @@ class View(ABC):
     """
 
     __slots__ = (
-        "__weakref__", "_access", "_projection", "_scope", "_touched", "collection", "floor", "high_floor", "is_loaded", "key",
-        "name", "query",
+        "_access", "_head", "_projection", "_scope", "_touched", "collection", "floor", "high_floor", "is_loaded",
+        "key", "name", "query",
     )  # fmt: skip
 
     #: Whether the rows are there for whoever comes, without a query.
@@ -142,6 +142,7 @@ class View(ABC):
         self._scope = query.full_scope
         self._access = query.access
         self._projection = query.projection
+        self._head = dumps(query.exposure.name)
         self._touched: dict[Hashable, tuple[str, Row | None]] | None = None
 
     @abstractmethod
@@ -160,7 +161,7 @@ class View(ABC):
     def digests(self) -> dict[Hashable, bytes]:
         """Return what tells each row from another state of it; b"" where that is not known."""
 
-    def note_unsure(self, key: Hashable) -> None:
+    def note_unsure(self, key: Hashable) -> None:  # noqa: B027 - a view may have no need of it
         """Note that a change was not sent to all: the next one of that document has to be."""
 
     def take_dropped(self) -> Iterable[Hashable]:
@@ -261,7 +262,7 @@ class View(ABC):
         """Return the message for a row, encoded once for all subscribers."""
         after = b',"after":' + emission.after if emission.after is not None else b""
         payload = b'{"doc_class":%b,"op":"%b","seq":"%b","view":"%b","message":%b%b}' % (
-            dumps(self.query.exposure.name), emission.op.encode(), seq.encode(), self.name.encode(), emission.body, after,
+            self._head, emission.op.encode(), seq.encode(), self.name.encode(), emission.body, after,
         )  # fmt: skip
         return Message("documents", payload_json=payload, seq=seq or None)
 
