@@ -22,7 +22,7 @@ from .protocol.requests import Limits, parse
 __all__ = ["Dispatcher", "Hooks"]
 
 _log = logging.getLogger(__name__)
-
+_PONG = Message("pong", {})
 
 #: Refusals that a well-behaved client gets too; they do not count as bad messages.
 _HONEST = frozenset({"forbidden", "not_found", "conflict", "unavailable", "internal"})
@@ -133,7 +133,7 @@ class Dispatcher:
             request_id = request.id if connection.form == V1 else None
             if request.channel in ("ping", "pong"):
                 if request.channel == "ping":
-                    connection.pong()
+                    connection.send(_PONG)
                 return
             connection.begin(request)
             message = {"channel": request.channel, "payload": request.payload}
