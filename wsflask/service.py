@@ -83,6 +83,13 @@ class Service:
         """
         raise NotImplementedError
 
+    def on_rights_changed(self, ws: Connection, user: Any) -> None:
+        """Judge anew what the client may have: `user` and `ws.groups` are what they are now. May switch.
+
+        Called for each connection of a user who has changed, or of whom `WebSocketServer.rights_changed` tells, one
+        call at a time for a connection. Beside `on_connect` and `on_message`, and again after one that was under way.
+        """
+
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Forget a client; nothing can be sent to it any more. In a greenlet of its own; may switch."""
 
