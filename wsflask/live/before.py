@@ -9,7 +9,6 @@ from typing import Any
 from ..encoding import dumps, to_json_value
 from .keys import identity_of
 from .past import Touch
-from .rows import RowsView
 from .view import Emission, Row, View, digest
 
 __all__ = ["Before", "Held", "Shown", "Told", "Unknown"]
@@ -101,14 +100,6 @@ class Told(Unknown):
     def __init__(self, departed: Mapping[Hashable, Emission], touched: Mapping[Hashable, Touch]) -> None:
         super().__init__(touched)
         self._departed = departed
-
-    @classmethod
-    def by(cls, view: View, seq: str, touched: Mapping[Hashable, Touch]) -> Told | None:
-        """Return what a client of the view has that was told everything up to the position; None: it is not known."""
-        if not isinstance(view, RowsView):
-            return None
-        departed = view.departed_since(seq) if view.is_loaded else None
-        return cls(departed, touched) if departed is not None else None
 
     def gone(self, known: Container[Hashable]) -> list[Emission]:
         found = []

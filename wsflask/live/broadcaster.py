@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -11,17 +12,19 @@ from typing import TYPE_CHECKING, Any
 from mongoengine import Document
 
 from ..access.grants import NOTHING
+from ..config import Settings
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
-from ..feed.positions import is_position, timestamp_of
+from ..feed.positions import is_position, position_of, timestamp_of
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
 from .asking import Asked, held_rows, parse_subscribe, query_for
 from .catalog import Right, parse_catalog
+from .loads import load_rows
 from .references import References
 from .subscriber import Subscriber
-from .view import Query
+from .view import Loaded, Query
 from .views import LiveViews
 
 if TYPE_CHECKING:
@@ -37,8 +40,9 @@ _BATCH = 200
 _QUIET = 1.0
 #: The shortest wait in which the loop looks at its sockets.
 _A_MOMENT = 1e-6
-#: Seconds between two looks at whether a position was reached.
-_SHORTEST, _LONGEST = 0.002, 0.05
+#: Seconds that a load waits for the feed: a write that was made just before is in it by then. On a quiet database the
+#: feed does not come to the present, and nothing is missed.
+_A_WHILE = 0.025
 #: Seconds by which another worker may be ahead of this one.
 _AHEAD = 60
 
@@ -57,7 +61,6 @@ class Broadcaster(Service):
         self._views = self._new_views() if server is not None else None
         self._feed: Subscription | None = None
         self._followed: frozenset[str] = frozenset()
-        self._is_idle = False
         self._following = threading.Condition(threading.Lock())
 
     def bind(self, server: Host) -> None:
@@ -73,7 +76,16 @@ class Broadcaster(Service):
         return self._views
 
     def _new_views(self) -> LiveViews:
-        return LiveViews(self.server.settings, self.server.secret, self._deliver)
+        return LiveViews(self.server.settings, self.server.secret, self._deliver, self._load)
+
+    def _load(self, query: Query, settings: Settings, position: Callable[[], str]) -> Loaded:
+        """Find the rows of a query at the feed's position, once the feed has come to what was written just now."""
+        if not self.server.feed.sees_every_write:
+            return load_rows(query, settings, str)
+        present = query.exposure.document_class._get_db().command("ping").get("operationTime")
+        if present is not None:
+            self._reach(position_of(present), _A_WHILE)
+        return load_rows(query, settings, position)
 
     # --- what clients ask
 
@@ -113,19 +125,21 @@ class Broadcaster(Service):
         """Wait until everything up to a position has been sent to the client."""
         if not isinstance(data, dict) or data.keys() != {"seq"} or not is_position(data["seq"]):
             raise Refusal("bad_data", "a position")
-        if not self._wait(lambda: self.position >= data["seq"] and self.views.is_up_to_date(ws)):
+        timeout = self.server.settings.database_timeout
+        if not self._reach(data["seq"], timeout) or not self.views.settle(ws, timeout):
             raise Refusal("unavailable", "the position was not reached")
         return {"seq": data["seq"]}
 
-    def _wait(self, is_so: Callable[[], bool]) -> bool:
-        """Wait until something is so; return whether it came to that in time. May switch."""
-        deadline, pause = time.monotonic() + self.server.settings.database_timeout, _SHORTEST
-        while not is_so():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST)
-        return True
+    def _reach(self, position: str, timeout: float) -> bool:
+        """Wait until every change up to a position is in the views; return whether it came to that. May switch."""
+
+        def is_reached() -> bool:
+            if self._feed is not None and self.views.position < position:
+                self._feed.wake_at(position)
+            return self.views.position >= position
+
+        with self._following:
+            return self._following.wait_for(is_reached, timeout)
 
     def _subscribe(
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
@@ -133,9 +147,9 @@ class Broadcaster(Service):
         query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **acl)
         self._await_feed(asked.class_name)
         if is_position(asked.start_seq):
-            if not _is_far(asked.start_seq, self.position):
-                self._wait(lambda: self.position >= asked.start_seq)
-                self.views.reach(self.position)
+            if not _is_far(asked.start_seq, self.views.position):
+                # The worker that told it may be ahead of this one.
+                self._reach(asked.start_seq, self.server.settings.database_timeout)
             self.views.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
         parameters = {**_parameters(asked, query, is_hidden_shown), **acl, **extra}
         subscriber = self.views.attach(
@@ -199,30 +213,20 @@ class Broadcaster(Service):
     def _follow(self, feed: Subscription) -> bool:
         """Take in what the feed tells; return whether it has ended by itself."""
         while True:
-            self._is_idle = True
-            item = feed.take(_QUIET)
-            self._is_idle = False
-            if item is None and feed.is_closed:
+            items = feed.take_many(_BATCH, _QUIET)
+            if not items and feed.is_closed:
                 return self._followed != frozenset()
-            batch: list[Change] = []
-            while item is not None:
-                if isinstance(item, Gap):
-                    self.views.follow(batch)
-                    batch = []
-                    self.views.begin(item.seq, item.collections)
+            for is_gap, group in itertools.groupby(items, lambda item: isinstance(item, Gap)):
+                if is_gap:
+                    for gap in group:
+                        self.views.begin(gap.seq, gap.collections)
                 else:
-                    batch.append(item)
-                item = feed.take(0) if len(batch) < _BATCH else None
-            self.views.follow(batch)
+                    self.views.follow(list(group))
             self.views.reach(feed.position)
+            with self._following:
+                self._following.notify_all()
             self.views.sweep()
             time.sleep(_A_MOMENT)  # a long backlog does not keep the other greenlets from their turn
-
-    @property
-    def position(self) -> str:
-        """Everything up to here has been told to the clients of this process."""
-        feed = self._feed
-        return feed.position if feed is not None and self._is_idle else self.views.position
 
     def _await_feed(self, class_name: str) -> None:
         """Wait until changes of the class are followed: a load may only begin then. May switch.

@@ -78,24 +78,17 @@ class ViewIndex:
                 collection.left(view, other)
         return emissions
 
-    def note_unsure(self, view: View, key: Hashable) -> None:
-        """Have the view send the next change of a document to all, for the last one was not."""
-        had = key in view
-        view.note_unsure(key)
-        if not had and key in view:
-            self._collections[view.collection].joined(view, key)
-
     def begin_load(self, view: View) -> None:
         """Have the view hear of every change of its collection, until `finish_load` or `abandon_load`."""
         view.begin_load()
         self._collections[view.collection].loading[view] = None
 
-    def finish_load(self, view: View, loaded: Loaded) -> list[Emission]:
+    def finish_load(self, view: View, loaded: Loaded, position: str) -> list[Emission]:
         """Have the view take over what its query found; return what those are told who had rows before."""
         collection = self._collections[view.collection]
         collection.loading.pop(view, None)
         before = set(view.members())
-        found = view.finish_load(loaded)
+        found = view.finish_load(loaded, position)
         view.take_dropped()
         for key in view.members():
             if key not in before:

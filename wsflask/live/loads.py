@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Generator, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure
 
 from ..config import Settings
@@ -21,31 +22,31 @@ from .window import slack_of
 
 __all__ = ["load_rows"]
 
+_log = logging.getLogger(__name__)
+
 #: Rows that are made without giving other greenlets a turn, and the shortest time that does.
 _ROWS_A_TURN, _A_MOMENT = 500, 1e-6
-#: Documents fetched at once.
-_BATCH = 1000
-#: The collection has just been made, or changed: in a moment there is a snapshot of it.
+#: Documents fetched at once, and how many are judged for one that may be a row of a view.
+_BATCH, _JUDGED = 1000, 10
+#: The collection has changed since: in a moment the position has moved on.
 _NO_SNAPSHOT_YET = 246
-_TRIES, _PAUSE = 20, 0.02
-#: A server without replication has no snapshots.
-_NO_SNAPSHOTS = {72, 123, 20}
+_TRIES, _PAUSE = 25, 0.02
 
 
-def load_rows(query: Query, settings: Settings, since: str = "") -> Loaded:
+def load_rows(query: Query, settings: Settings, position: Callable[[], str] | None = None) -> Loaded:
     """Return the rows by key: one query, and one for each class that is expanded. May switch.
 
-    The query reads one snapshot, with read concern "snapshot" (MongoDB 5.0): its cluster time is the position of the
-    rows. Without replication there is none, and the rows have no position.
+    The query reads one snapshot (read concern "snapshot", MongoDB 5.0): the one at the feed's position, so that each
+    change after it is followed, and none before it shown again. Where there is none, the rows are of no exact moment.
 
     Args:
-        since: a position that the snapshot may not lie before.
+        position: tells the feed's position, "" where it is none of the database's; None: the latest snapshot is read.
 
     Raises:
         Refusal: too_big, when there are more rows than a view may hold.
         PyMongoError: the database did not answer in time.
     """
-    documents, position = _documents(query, settings, since)
+    documents, at = _documents(query, settings, position)
     references = References()
     projection = query.projection
     references.load(
@@ -56,30 +57,35 @@ def load_rows(query: Query, settings: Settings, since: str = "") -> Loaded:
         rows[row_key(document["_id"])] = row_of(query, document, references)
         if number % _ROWS_A_TURN == 0:
             time.sleep(_A_MOMENT)
-    return Loaded(rows, position, not query.limit or len(rows) < _most(query))
+    return Loaded(rows, at, not query.limit or len(rows) < _most(query))
 
 
 def _most(query: Query) -> int:
     return query.limit + slack_of(query.limit)
 
 
-def _documents(query: Query, settings: Settings, since: str) -> tuple[list[dict[str, Any]], str]:
-    for _ in range(_TRIES):
-        try:
-            return _read(query, settings, since, is_snapshot=True)
-        except OperationFailure as error:
-            if error.code in _NO_SNAPSHOTS:
-                break
-            if error.code != _NO_SNAPSHOT_YET:
-                raise
-            time.sleep(_PAUSE)
-    return _read(query, settings, since, is_snapshot=False)
-
-
-def _read(
-    query: Query, settings: Settings, since: str, *, is_snapshot: bool
+def _documents(
+    query: Query, settings: Settings, position: Callable[[], str] | None
 ) -> tuple[list[dict[str, Any]], str]:
+    for _ in range(_TRIES):
+        at = position() if position is not None else None
+        if at is not None and not is_position(at):
+            break
+        moment = {"atClusterTime": timestamp_of(at)} if at is not None else {}
+        try:
+            return _read(query, settings, {"level": "snapshot", **moment})
+        except OperationFailure as error:
+            if error.code != _NO_SNAPSHOT_YET:
+                _log.debug("there is no snapshot of %s: %s", query.exposure.name, error.code)
+                break
+            time.sleep(_PAUSE)
+    return _read(query, settings, {"level": "majority"})
+
+
+def _read(query: Query, settings: Settings, read_concern: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """Return the documents, and the position at which they were read; "" where that is not known."""
     collection = query.exposure.document_class._get_collection()
+    most = _most(query) if query.order is not None else settings.view_max_rows + 1
     command: dict[str, Any] = {
         "find": collection.name,
         "filter": query.to_query(),
@@ -87,70 +93,55 @@ def _read(
         "maxTimeMS": int(settings.database_timeout * 1000),
         # Scopes compare strings by their bytes, whatever the collection's own collation is.
         "collation": {"locale": "simple"},
+        "readConcern": read_concern,
     }
-    is_decided_later = query.access.needs_document
-    if not is_decided_later:
-        command["projection"] = dict.fromkeys((*query.projection.paths, *(query.order.paths if query.order else ())), 1)
-        command["limit"] = _most(query) if query.order is not None else settings.view_max_rows + 1
     if query.order is not None:
         command["sort"] = dict(query.order.to_sort())
-    if is_snapshot:
-        after = {"afterClusterTime": timestamp_of(since)} if is_position(since) else {}
-        command["readConcern"] = {"level": "snapshot", **after}
+    if not query.access.needs_document:
+        paths = (*query.projection.paths, *(query.order.paths if query.order is not None else ()))
+        command |= {"projection": dict.fromkeys(paths, 1), "limit": most}
     client: MongoClient[dict[str, Any]] = collection.database.client
-    most = _most(query) if query.order is not None else settings.view_max_rows
     with client.start_session(causal_consistency=False) as session:
-        position, cursor = _cursor(collection, session, command, since if is_snapshot else "")
-        with closing(cursor):
-            found = _taken(query, cursor, most, settings.view_max_rows)
-    if query.order is None and len(found) > most:
+        run = partial(collection.database.command, codec_options=collection.codec_options, session=session)
+        reply = run(command)["cursor"]
+        with closing(_fetched(run, collection.name, reply)) as documents:
+            found = _readable(query, documents, most, settings.view_max_rows)
+    if query.order is None and len(found) > settings.view_max_rows:
         raise Refusal("too_big", "rows of a view")
-    return found, position
+    at = reply.get("atClusterTime", read_concern.get("atClusterTime"))
+    return found, position_of(at) if at is not None else ""
 
 
-def _cursor(
-    collection: Any, session: ClientSession, command: dict[str, Any], since: str
-) -> tuple[str, Generator[dict[str, Any]]]:
-    """Run the command; return the position of what it saw, and its documents as they are fetched."""
-    database, options = collection.database, collection.codec_options
-    reply = database.command(command, codec_options=options, session=session)["cursor"]
-    # A collection that does not exist has no snapshot; it had no documents at the position that was asked for.
-    at = reply.get("atClusterTime")
-    return (position_of(at) if at is not None else since), _batches(database, options, session, command, reply)
-
-
-def _batches(
-    database: Any, options: Any, session: ClientSession, command: dict[str, Any], reply: dict[str, Any]
-) -> Generator[dict[str, Any]]:
+def _fetched(run: Callable[..., Any], collection: str, reply: dict[str, Any]) -> Generator[dict[str, Any]]:
+    """Yield what a command found, fetched as it is taken: PyMongo's own cursors know no moment to read at."""
     number, batch = reply["id"], reply["firstBatch"]
     try:
         while True:
             yield from batch
             if not number:
                 return
-            more = {"getMore": number, "collection": command["find"], "batchSize": _BATCH}
-            reply = database.command(more, codec_options=options, session=session)["cursor"]
+            reply = run({"getMore": number, "collection": collection, "batchSize": _BATCH})["cursor"]
             number, batch = reply["id"], reply["nextBatch"]
     finally:
         if number:
-            database.command({"killCursors": command["find"], "cursors": [number]}, session=session)
+            run({"killCursors": collection, "cursors": [number]})
 
 
-def _taken(query: Query, documents: Iterator[dict[str, Any]], most: int, most_read: int) -> list[dict[str, Any]]:
-    """Return the documents that may be read, at most one too many.
+def _readable(query: Query, documents: Iterator[dict[str, Any]], most: int, most_rows: int) -> list[dict[str, Any]]:
+    """Return the documents that may be read, at most `most`.
 
     Raises:
-        Refusal: too_big, when a predicate turns too many away for a few rows.
+        Refusal: too_big, when a predicate turns too many away.
     """
     if not query.access.needs_document:
         return list(documents)
     found = []
     for number, document in enumerate(documents, 1):
-        if number > 10 * most_read:
+        if number > _JUDGED * most_rows:
             raise Refusal("too_big", "documents to be judged one by one")
         if query.access.matches(document):
             found.append(document)
-            if len(found) == most + (query.order is None):
+            if len(found) == most:
                 break
         if number % _ROWS_A_TURN == 0:
             time.sleep(_A_MOMENT)

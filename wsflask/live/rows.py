@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 
 from ..feed.base import Change
 from .view import Emission, Loaded, Query, Row, View, digest
 
 __all__ = ["RowsView"]
 
-#: Positions of loads that are remembered.
-_FLOORS = 64
 #: Rows that left lately and are remembered for those who come back without saying what they hold.
 _DEPARTED = 1000
 
 
 class _Unsure(enum.Enum):
-    """What stands for a row's digest while it is not the one of the row that all subscribers have.
-
-    A load reads a document before the feed tells of it: who loaded has a newer row than the others.
-    """
+    """What stands for a row's digest while it is not the one of the row that all subscribers have."""
 
     CHANGED = "some have another state of the row"
     NEW = "some do not have the row"
@@ -30,7 +25,7 @@ class _Unsure(enum.Enum):
 class RowsView(View):
     """A digest tells whether a change can be seen at all: one of fields that the view does not show sends nothing."""
 
-    __slots__ = ("_departed", "_floors", "_members", "_since")
+    __slots__ = ("_departed", "_members", "_since")
 
     def __init__(self, query: Query, name: str) -> None:
         super().__init__(query, name)
@@ -38,7 +33,6 @@ class RowsView(View):
         self._departed: deque[tuple[str, Hashable, Emission]] | None = None
         #: From where on `_departed` is whole.
         self._since: str | None = None
-        self._floors: tuple[str, ...] = ()
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._members
@@ -53,19 +47,10 @@ class RowsView(View):
         return {key: b"" if isinstance(known, _Unsure) else known for key, known in self._members.items()}
 
     def departed_since(self, seq: str) -> dict[Hashable, Emission] | None:
-        """Return which rows left after the position, or None where that is not known.
-
-        It is not for who has just loaded: what the feed told before that position was not for him, and may have looked
-        a document up later.
-        """
-        if self._since is None or seq < self._since or seq in self._floors:
-            return None
-        if len(self._floors) == _FLOORS and seq < self._floors[0]:
+        """Return which rows left after the position, or None where that is not known."""
+        if self._since is None or seq < self._since:
             return None
         return {key: emission for at, key, emission in self._departed or () if at > seq}
-
-    def note_unsure(self, key: Hashable) -> None:
-        self._members[key] = _Unsure.CHANGED if key in self._members else _Unsure.NEW
 
     def lose(self) -> None:
         super().lose()
@@ -92,16 +77,14 @@ class RowsView(View):
             self._since, _, _ = self._departed.popleft()
         return [emission]
 
-    def _adopt(self, loaded: Loaded, touched: Mapping[Hashable, tuple[str, Row | None]]) -> list[Emission]:
-        if loaded.position:
-            self._floors = (*self._floors, loaded.position)[-_FLOORS:]
+    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
         if not self.is_loaded:
             self._members = {key: digest(row.body) for key, row in loaded.rows.items()}
             self.is_loaded = True
-            self.floor = loaded.position
-            self._since = max([loaded.position, *(seq for seq, _ in touched.values())]) or None
+            self._since = position or None
             return []
-        # The others saw what the feed told, which may look a document up later than the query did.
+        # The others saw what the feed told, which looks a document up after its change, perhaps after the query's
+        # moment. When the feed comes to that moment, all are told.
         for key, known in self._members.items():
             row = loaded.rows.get(key)
             if known is not _Unsure.NEW and (row is None or known != digest(row.body)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.messages import Message
@@ -29,8 +30,8 @@ class Subscriber:
     """A connection and a view. Guarded by the lock of `LiveViews`."""
 
     __slots__ = (
-        "_ready", "asked", "before", "error", "floor", "has_sender", "is_reset", "moved_from", "outgoing", "parameters",
-        "position", "rows", "stage", "state", "view", "ws",
+        "_ready", "asked", "before", "error", "has_sender", "held", "is_reset", "moved_from", "outgoing", "parameters",
+        "position", "rows", "stage", "start_seq", "state", "view", "ws",
     )  # fmt: skip
 
     def __init__(self, ws: Connection, view: View, parameters: dict[str, Any], asked: Asked | None = None) -> None:
@@ -47,12 +48,13 @@ class Subscriber:
         self.has_sender = True
         #: Whether the client has to be told to drop its rows.
         self.is_reset = False
-        #: What the client has already.
+        #: The position from which the client goes on, and the ids it has, as JSON values by key, if it says so.
+        self.start_seq = ""
+        self.held: Mapping[Hashable, Any] | None = None
+        #: What the client has of the view that it watched until now.
         self.before: Before | None = None
         #: The name of the view it watched until now, if it has to be told of the new one.
         self.moved_from = ""
-        #: Changes up to here are in what the client was sent first.
-        self.floor = ""
         #: What the reply says: "loaded", "resumed" or "reset"; how many messages follow; the position.
         self.state = "loaded"
         self.rows = 0
@@ -72,7 +74,7 @@ class Subscriber:
         self.outgoing = messages
         self.rows = len(messages)
         self.position = position
-        self.before, self.is_reset, self.moved_from = None, False, ""
+        self.before, self.held, self.start_seq, self.is_reset, self.moved_from = None, None, "", False, ""
         self._set_ready()
 
     def fail(self, error: Exception) -> None:

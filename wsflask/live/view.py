@@ -16,6 +16,7 @@ from ..access.order import Order
 from ..access.scope import Scope
 from ..encoding import dumps
 from ..feed.base import Change
+from ..feed.positions import moment_of
 from ..protocol.messages import Message
 from .keys import row_key
 from .projection import Projection
@@ -24,8 +25,6 @@ from .references import Missing, References
 __all__ = ["Emission", "Loaded", "Query", "Row", "View", "digest", "row_of"]
 
 _NO_REFERENCES = References()
-#: Digits of a position that stand for the cluster time; behind them, events of one cluster time are told apart.
-_DIGITS = 20
 
 
 def digest(row: bytes) -> bytes:
@@ -92,10 +91,10 @@ def row_of(query: Query, document: Mapping[str, Any], references: References) ->
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a query found, exactly as it was at one position."""
+    """What a query found."""
 
     rows: dict[Hashable, Row]
-    #: Every change up to here counts in the rows, and none after it; "": the rows are of no exact moment.
+    #: Every change up to here is in the rows, and none after it; "": they are of no exact moment.
     position: str = ""
     #: Whether there are no rows behind the last one.
     is_complete: bool = True
@@ -121,7 +120,7 @@ class View(ABC):
     """
 
     __slots__ = (
-        "_access", "_head", "_projection", "_scope", "_touched", "collection", "floor", "high_floor", "is_loaded",
+        "_access", "_head", "_projection", "_scope", "_touched", "collection", "is_loaded",
         "key", "name", "query",
     )  # fmt: skip
 
@@ -135,10 +134,6 @@ class View(ABC):
         self.key = query.key
         #: Whether the rows are known.
         self.is_loaded = False
-        #: Changes up to here are in the rows already.
-        self.floor = ""
-        #: The highest position up to which some subscriber was sent the rows.
-        self.high_floor = ""
         self._scope = query.full_scope
         self._access = query.access
         self._projection = query.projection
@@ -160,9 +155,6 @@ class View(ABC):
     @abstractmethod
     def digests(self) -> dict[Hashable, bytes]:
         """Return what tells each row from another state of it; b"" where that is not known."""
-
-    def note_unsure(self, key: Hashable) -> None:  # noqa: B027 - a view may have no need of it
-        """Note that a change was not sent to all: the next one of that document has to be."""
 
     def take_dropped(self) -> Iterable[Hashable]:
         """Return the rows that it let go since it was last asked, without a change of theirs."""
@@ -186,8 +178,6 @@ class View(ABC):
 
         What the row expands has to be in `references`. While a load is under way, the change counts in its result.
         """
-        if change.seq and change.seq[:_DIGITS] <= self.floor:
-            return []
         key = row_key(change.id)
         row = None
         if change.op != "D" and self.shows(change.document):
@@ -230,30 +220,29 @@ class View(ABC):
         """Forget the load under way."""
         self._touched = None
 
-    def finish_load(self, loaded: Loaded) -> list[Emission]:
+    def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
         """Take over what the query found; return what those have to be told who had rows before.
 
         Where a document changed after the moment that the query saw, what the feed told of it counts; the rows in
-        `loaded` are then as they are at the view's position.
+        `loaded` are then as they are at `position`, up to which the feed's changes were applied.
         """
         touched, self._touched = self._touched or {}, None
         for key, (seq, row) in touched.items():
-            if seq and seq[:_DIGITS] <= loaded.position:
+            if seq and moment_of(seq) <= loaded.position:
                 continue
             if row is None:
                 loaded.rows.pop(key, None)
             else:
                 loaded.rows[key] = row
-        return self._adopt(loaded, touched)
+        return self._adopt(loaded, position)
 
     @abstractmethod
-    def _adopt(self, loaded: Loaded, touched: Mapping[Hashable, tuple[str, Row | None]]) -> list[Emission]:
+    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
         """Take the rows over."""
 
     def lose(self) -> None:
         """Forget the rows: continuity is lost, and a load has to follow."""
         self.is_loaded = False
-        self.floor = ""
         self._touched = None
 
     # --- messages

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +40,10 @@ _log = logging.getLogger(__name__)
 
 #: A subscriber waits this many times the time-out of one query for its rows: a load may need several.
 _QUERIES = 3
+#: Seconds between two looks at whether a client has its rows.
+_LOOK = 0.01
 #: What asks the database for changes: document class, after which position, up to which, how many at most.
 History = Callable[[Any, str, str, int], Sequence[Touch]]
-#: Digits of a position that stand for the cluster time.
-_DIGITS = 20
 
 
 class LiveViews:
@@ -55,7 +56,7 @@ class LiveViews:
         settings: limits and times.
         secret: key of the views' names.
         deliver: sends one message to some connections; must not raise.
-        load: finds the rows of a query, as they are not before a position.
+        load: finds the rows of a query; the function it gets tells the position, at which it finds them.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class LiveViews:
         settings: Settings,
         secret: bytes,
         deliver: Callable[[Message, Sequence[Connection]], None],
-        load: Callable[[Query, Settings, str], Loaded] = load_rows,
+        load: Callable[[Query, Settings, Callable[[], str]], Loaded] = load_rows,
     ) -> None:
         self._settings = settings
         self._secret = secret
@@ -77,7 +78,7 @@ class LiveViews:
         self._loading = Loading(
             self._lock,
             settings.loads_at_once,
-            lambda view: load(view.query, settings, self.position),
+            lambda view: load(view.query, settings, lambda: self.position),
             self._load_succeeded,
             self._load_failed,
         )
@@ -131,32 +132,40 @@ class LiveViews:
             subscriber = Subscriber(ws, view, parameters, asked)
             self._watchers.add(subscriber)
             if start_seq or name:
-                subscriber.before = self._before(view, start_seq, held) if name == view.name else None
-                subscriber.state = "reset" if subscriber.before is None else "resumed"
+                subscriber.state = "reset"
+            if start_seq and name == view.name:
+                subscriber.start_seq, subscriber.held = start_seq, held
             self._greet(subscriber)
             if not ws.is_open:
                 self.detach_all(ws)
             self.sweep()
         return subscriber
 
-    def _before(self, view: View, start_seq: str, held: Mapping[Hashable, Any] | None) -> Before | None:
-        """Return what a client has that comes back from a position; None: that cannot be told."""
+    def _before(self, subscriber: Subscriber) -> Before | None:
+        """Return what a client has already; None: that cannot be told, or it has nothing."""
+        if subscriber.before is not None or not subscriber.start_seq:
+            return subscriber.before
+        view, start_seq = subscriber.view, subscriber.start_seq
         touched = self._past.since(view.collection, start_seq) if start_seq <= self.position else None
         if touched is None:
             return None
-        if held is not None:
-            return Held(held, touched)
-        return Told.by(view, start_seq, touched) or (None if view.query.order is not None else Unknown(touched))
+        if subscriber.held is not None:
+            return Held(subscriber.held, touched)
+        if isinstance(view, RowsView):
+            departed = view.departed_since(start_seq)
+            return Told(departed, touched) if departed is not None else Unknown(touched)
+        return None
 
     def _greet(self, subscriber: Subscriber) -> None:
         """Have the subscriber sent what it lacks: at once where that is known, else when the view is loaded."""
-        view, before = subscriber.view, subscriber.before
+        view = subscriber.view
         if view.is_loaded:
+            before = self._before(subscriber)
             if isinstance(view, WindowView) and not view.needs_rows:
-                Greeting(view, view.rows(), self.position).greet(subscriber)
+                Greeting(view, view.rows(), self.position).greet(subscriber, before)
                 return
             if before is not None and before.is_enough(view) and before.has_all(view):
-                Greeting(view, None, self.position).greet(subscriber)
+                Greeting(view, None, self.position).greet(subscriber, before)
                 return
         self._load_for(view, [subscriber])
 
@@ -195,7 +204,6 @@ class LiveViews:
             self._watchers.remove(subscriber)
             subscriber.view, subscriber.parameters, subscriber.stage = view, parameters, Stage.WAITING
             subscriber.before, subscriber.is_reset, subscriber.moved_from = before, not is_known, moved_from
-            subscriber.floor = ""
             same = self._watchers.find(ws, view)
             if same is not None:  # the connection watches that view already: what were two are one now
                 self._silence(same)
@@ -211,10 +219,14 @@ class LiveViews:
             if self._watchers.find(subscriber.ws, subscriber.view) is subscriber:
                 self._tell_end(subscriber, code)
 
-    def is_up_to_date(self, ws: Connection) -> bool:
-        """Return whether the connection has been sent everything that it watches."""
-        with self._lock:
-            return all(one.stage is Stage.LIVE for one in self._watchers.of_connection(ws))
+    def settle(self, ws: Connection, timeout: float) -> bool:
+        """Wait until the connection has been sent all rows of what it watches; return whether it came to that."""
+        deadline = time.monotonic() + timeout
+        while any(one.stage is not Stage.LIVE for one in self.subscriptions_of(ws)):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK)
+        return True
 
     def detach(self, ws: Connection, name: str) -> bool:
         """End a subscription; return whether there was one."""
@@ -284,15 +296,12 @@ class LiveViews:
             self._index.begin_load(view)
             return False
         self._loading.forget(view)
-        for emission in self._index.finish_load(view, loaded):
-            self._tell(view, self.position, emission, None)
-        rows = view.rows() if isinstance(view, WindowView) else loaded.rows
-        floor = "" if isinstance(view, WindowView) else loaded.position
-        view.high_floor = max(view.high_floor, floor)
-        greeting = Greeting(view, rows, max(self.position, floor))
-        for subscriber in load.waiting:
-            subscriber.floor = floor
-            greeting.greet(subscriber)
+        befores = [self._before(subscriber) for subscriber in load.waiting]
+        for emission in self._index.finish_load(view, loaded, self.position):
+            self._tell(view, self.position, emission)
+        greeting = Greeting(view, view.rows() if isinstance(view, WindowView) else loaded.rows, self.position)
+        for subscriber, before in zip(load.waiting, befores, strict=True):
+            greeting.greet(subscriber, before)
             self._delivery.start(subscriber)
         self._refill(view)
         return True
@@ -422,7 +431,7 @@ class LiveViews:
                 self._lose(view)
                 continue
             for emission in emissions:
-                self._tell(view, seq, emission, change)
+                self._tell(view, seq, emission)
             if len(view) > self._settings.view_max_rows and view.holds_rows is False:
                 self._end(view, "too_big")
             elif emissions:
@@ -431,15 +440,8 @@ class LiveViews:
             self._past.note(change.collection, change.seq, row_key(change.id), change.op)
             self.position = max(self.position, change.seq)
 
-    def _tell(self, view: View, seq: str, emission: Emission, change: Change | None) -> None:
-        subscribers = self._watchers.of_view(view)
-        if seq[:_DIGITS] <= view.high_floor and change is not None:
-            if not change.seq:
-                seq = view.high_floor  # told by hand: nobody has it
-            elif any(seq[:_DIGITS] <= one.floor for one in subscribers):
-                self._index.note_unsure(view, row_key(change.id))
-                subscribers = [one for one in subscribers if seq[:_DIGITS] > one.floor]
-        for one in self._delivery.tell(subscribers, view.message(seq, emission)):
+    def _tell(self, view: View, seq: str, emission: Emission) -> None:
+        for one in self._delivery.tell(self._watchers.of_view(view), view.message(seq, emission)):
             self._remove(one)
             position_lost(one.ws)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 from ..feed.base import Change
@@ -123,7 +123,7 @@ class WindowView(View):
         assert row is not None
         return Emission("R", b'{"_id":%b}' % row.id)
 
-    def finish_load(self, loaded: Loaded) -> list[Emission]:
+    def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
         # Subscribers of a window follow the feed alone: what it told during the load counts, whatever the query saw.
         touched, self._touched = self._touched or {}, None
         before = self.rows() if self.is_loaded else None
@@ -132,9 +132,9 @@ class WindowView(View):
             loaded.rows.pop(key, None)
             if row is not None and (last is None or row.place < last):
                 loaded.rows[key] = row
-        return self._adopt(loaded, {}) if before is None else self._change_to(loaded, before)
+        return self._adopt(loaded, position) if before is None else self._change_to(loaded, position, before)
 
-    def _adopt(self, loaded: Loaded, touched: Mapping[Hashable, tuple[str, Row | None]]) -> list[Emission]:
+    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
         in_order = sorted(loaded.rows.items(), key=lambda item: item[1].place)
         self._rows = dict(in_order)
         self._keys = [key for key, _ in in_order]
@@ -144,13 +144,13 @@ class WindowView(View):
         self._trim()
         return []
 
-    def _change_to(self, loaded: Loaded, before: dict[Hashable, Row]) -> list[Emission]:
+    def _change_to(self, loaded: Loaded, position: str, before: dict[Hashable, Row]) -> list[Emission]:
         """Take the rows over; return what makes the rows before equal to them.
 
         Who takes the messages in their order has the rows in theirs: those that are not told of keep their order among
         one another, and each that is told of is put behind one that is right already.
         """
-        self._adopt(loaded, {})
+        self._adopt(loaded, position)
         after = self.rows()
         found = [self._removed(key, row) for key, row in before.items() if key not in after]
         for index, (key, row) in enumerate(after.items()):
