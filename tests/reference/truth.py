@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import mongoengine as me
-from bson import DBRef
+from bson import Binary, DBRef
 from pymongo.collection import Collection
 
 from tests.bson_values import IDS, MOMENTS, NUMBERS, OTHERS, TEXTS, TOKENS
@@ -123,7 +123,7 @@ _POOLS: dict[str, tuple[Any, ...]] = {
     "t": tuple(TEXTS), "tags": tuple(TEXTS), "lists": tuple(TEXTS), "kind": ("a", 5), "n": tuple(NUMBERS),
     "ratio": tuple(NUMBERS), "s": tuple(NUMBERS), "price": tuple(NUMBERS), "rounded": tuple(NUMBERS),
     "numbers": tuple(NUMBERS), "matrix": tuple(NUMBERS), "c": tuple(NUMBERS), "flag": (True, False),
-    "when": tuple(MOMENTS), "owner": tuple(IDS), "token": tuple(TOKENS), "port": ("UA", "a"),
+    "when": tuple(MOMENTS), "owner": tuple(IDS), "token": (*TOKENS, Binary(TOKENS[0].bytes, 3)), "port": ("UA", "a"),
     "port_ref": (DBRef("truth_port", "UA"), DBRef("truth_port", "a"), DBRef("other", "UA"), "UA"),
 }  # fmt: skip
 _TOP = tuple(str(field.db_field) for name, field in Thing._fields.items() if name != "key")
@@ -142,7 +142,7 @@ def _value(chance: random.Random, name: str, depth: int) -> Any:
     if depth and roll < (0.8 if is_object else 0.28):
         names = chance.sample(_KEYS, chance.choice((0, 2, 4, 6, 8)))
         return {inner: _value(chance, inner, depth - 1) for inner in names}
-    pool = _POOLS.get(name, _ANY) if roll < 0.95 else _ANY
+    pool = _POOLS.get(name, _ANY) if roll < 0.88 else _ANY
     return chance.choice(pool[:5] if roll < 0.6 else pool)
 
 
