@@ -9,6 +9,7 @@ from typing import Any
 import mongoengine as me
 import pytest
 from bson import ObjectId
+from bson.datetime_ms import DatetimeMS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.errors import OperationFailure
@@ -141,8 +142,19 @@ def test_a_document_that_mongoengine_holds_sorts_as_the_one_it_saved() -> None:
     sale = Sale(number="1", status="open", place=Place(city="Rome"), lines=[Line(price=5), Line(price=3)])
     raw = {"_id": "1", "a": "open", "c": {"c": "Rome"}, "l": [{"p": 5}, {"p": 3}]}
 
-    for order in ("status", "-place.city", "lines.price", "-lines.price"):
-        assert parse(order).sort_key(sale.to_mongo().to_dict()) == parse(order).sort_key(raw)
+    for path in ("a", "c", "c.c", "l", "l.p", "nothing"):
+        for is_down in (False, True):
+            order = Order([Term(path, path, is_down)])
+            assert order.sort_key(sale.to_mongo().to_dict()) == order.sort_key(raw)
+
+
+def test_a_time_that_python_does_not_know_and_a_type_that_mongodb_does_not_know_have_a_place() -> None:
+    order = Order([Term("a", "a")])
+    found = [NOON, DatetimeMS(2**60), object()]
+
+    keys = [order.sort_key({"_id": number, "a": value}) for number, value in enumerate(found)]
+
+    assert keys == sorted(keys)
 
 
 def test_sort_keys_can_be_bisected() -> None:

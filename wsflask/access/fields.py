@@ -186,8 +186,9 @@ def _rounded_decimal(name: str, path: str, field: Any) -> FilterField:
 
 def _uuid(name: str, path: str, field: Any) -> FilterField:
     def convert(value: Any) -> Any:
-        found = value if isinstance(value, uuid.UUID) else uuid.UUID(value)
-        return field.to_mongo(found)
+        if not isinstance(value, str | uuid.UUID):
+            raise TypeError("not a UUID")
+        return field.to_mongo(uuid.UUID(value) if isinstance(value, str) else value)
 
     return FilterField(name, path, convert, convert, is_ordered=False)
 

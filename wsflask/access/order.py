@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ..errors import Refusal
 from .fields import FilterField, Lookup
+from .paths import as_object
 from .ranks import DOWN, EMPTY, UP
 
 __all__ = ["BY_KEY", "MAX_TERMS", "Order", "SortKey", "Term", "parse_order"]
@@ -126,7 +127,7 @@ def _collect(node: Mapping[str, Any], rests: list[tuple[str, ...]], values: list
     for item in opened or (EMPTY,):
         for index in inside:
             values[index] = None if rests[index] else item
-        _collect(item if isinstance(item, dict) else {}, rests, values, found)
+        _collect(as_object(item) or {}, rests, values, found)
 
 
 def _down(node: Mapping[str, Any], rest: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
@@ -137,9 +138,10 @@ def _down(node: Mapping[str, Any], rest: tuple[str, ...]) -> tuple[Any, tuple[st
             return value, rest[depth:]
         if depth == len(rest):
             return value, ()
-        if not isinstance(value, dict):
+        inner = as_object(value)
+        if inner is None:
             break
-        node = value
+        node = inner
     return None, ()
 
 

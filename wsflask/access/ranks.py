@@ -19,13 +19,17 @@ __all__ = ["DOWN", "EMPTY", "UP", "Ranked", "Ranker"]
 #: (rank, value): sorts by `<` among what one Ranker gave. Values of one rank compare with one another.
 Ranked = tuple[int, Any]
 
-#: Stands for an empty list, which sorts before null.
-EMPTY: Final = object()
-
 #: Bytes such that what was less is more; 255 stays free for the end of a string, which UTF-8 never holds.
 _INVERTED = bytes(max(254 - byte, 0) for byte in range(256))
 _ALL_INVERTED = bytes(255 - byte for byte in range(256))
 _FLAGS = ((2, "i"), (4, "l"), (8, "m"), (16, "s"), (32, "u"), (64, "x"))
+
+
+class _Empty:
+    """An empty list, which sorts before null."""
+
+
+EMPTY: Final = _Empty()
 
 
 class _Extreme:
@@ -76,7 +80,7 @@ class Ranker:
             Code: self._code,
             MinKey: lambda _: (-1 * sign, 0),
             MaxKey: lambda _: (127 * sign, 0),
-            object: lambda _: (0, 0),  # EMPTY
+            _Empty: lambda _: (0, 0),
         }
 
     def __call__(self, value: Any) -> Ranked:
