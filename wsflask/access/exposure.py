@@ -8,8 +8,9 @@ from typing import Any
 from ..errors import ConfigError
 from .fields import FilterField
 from .grants import NOTHING, Access
-from .names import KEY, FieldNames, checked_class
+from .names import KEY, FieldNames, Reachable, checked_class
 from .options import Complaints
+from .order import Order, parse_order
 from .readers import Judgement, Read, access_from, checked_read, form_of, judge
 from .scope import EVERYTHING, Condition, Scope, parse_scope
 from .shown import Fields, Groups, Shown
@@ -146,13 +147,21 @@ class Exposure:
     def parse_scope(
         self, data: Any, names: Iterable[str], *, max_conditions: int = 20, max_values: int = 1000
     ) -> Scope:
-        """Return the scope a client asks for; it may name these fields and the primary key.
+        """Return the scope a client asks for; it may name these fields, what is in them, and the primary key.
 
         Raises:
-            Refusal: bad_data, forbidden or too_big, as `scope.parse_scope`.
+            Refusal: bad_data, forbidden, too_big or too_deep, as `scope.parse_scope`.
         """
-        allowed = {name: self.names.filter_field(name) for name in (*names, KEY, self.names.key_attribute)}
-        return parse_scope(data, allowed, max_conditions=max_conditions, max_values=max_values)
+        fields = Reachable(self.names, names)
+        return parse_scope(data, fields, max_conditions=max_conditions, max_values=max_values)
+
+    def parse_order(self, data: Any, names: Iterable[str]) -> Order:
+        """Return the order a client asks for; it may name what a scope may name.
+
+        Raises:
+            Refusal: bad_data, forbidden, too_big or too_deep, as `order.parse_order`.
+        """
+        return parse_order(data, Reachable(self.names, names))
 
     def readable_query(self, access: Access) -> dict[str, Any]:
         """Return the MongoDB query for the documents of this class that the access allows."""

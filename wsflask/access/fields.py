@@ -10,14 +10,14 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bson import DBRef, Decimal128, ObjectId
 from bson.decimal128 import create_decimal128_context
 from mongoengine import fields as me
 from mongoengine.base import ObjectIdField
 
-__all__ = ["FilterField", "filter_field"]
+__all__ = ["FilterField", "Lookup", "filter_field"]
 
 _Convert = Callable[[Any], Any]
 
@@ -45,6 +45,16 @@ class FilterField:
     from_text: _Convert
     #: Whether `<` and the like mean something.
     is_ordered: bool = True
+    #: Whether a list is declared on the path, or at its end.
+    has_list: bool = False
+    #: Whether a part of the path that is a number may be a place in a list as well as a key.
+    may_index: bool = False
+
+
+class Lookup(Protocol):
+    """Tells a field by its path on the wire, or that there is none; a dict does."""
+
+    def get(self, path: str, /) -> FilterField | None: ...
 
 
 def filter_field(name: str, path: str, field: Any) -> FilterField:
@@ -176,8 +186,9 @@ def _rounded_decimal(name: str, path: str, field: Any) -> FilterField:
 
 def _uuid(name: str, path: str, field: Any) -> FilterField:
     def convert(value: Any) -> Any:
-        found = value if isinstance(value, uuid.UUID) else uuid.UUID(value)
-        return field.to_mongo(found)
+        if not isinstance(value, str | uuid.UUID):
+            raise TypeError("not a UUID")
+        return field.to_mongo(uuid.UUID(value) if isinstance(value, str) else value)
 
     return FilterField(name, path, convert, convert, is_ordered=False)
 
