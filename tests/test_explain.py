@@ -108,11 +108,16 @@ def test_json_is_for_programs(shop: Shop) -> None:
 # --- every reason, judged in this process
 
 
+class Home(me.EmbeddedDocument):
+    city = me.StringField()
+
+
 class Pet(me.Document):
     name = me.StringField(db_field="n")
     owner = me.StringField()
     chip = me.StringField()
     toys = me.ListField(me.StringField())
+    homes = me.EmbeddedDocumentListField(Home)
     meta = {"collection": "explain_pet", "allow_inheritance": True}
 
 
@@ -121,7 +126,8 @@ class Cat(Pet):
 
 
 ANN = SimpleNamespace(get_id=lambda: "ann", name="Ann", groups=["vets"], is_authenticated=True, is_active=True)
-MAX = {"_id": ObjectId(), "_cls": "Pet", "n": "Max", "owner": "ann", "chip": "c-1", "toys": ["ball", "bone"]}
+MAX = {"_id": ObjectId(), "_cls": "Pet", "n": "Max", "owner": "ann", "chip": "c-1", "toys": ["ball", "bone"],
+       "homes": [{"city": "Oslo"}, {"city": "Bonn"}]}  # fmt: skip
 
 
 def judged(read: Any, raw: Any = MAX, *, who: Any = ANN, cls: Any = Pet, **more: Any) -> Explanation:
@@ -157,7 +163,9 @@ def returns(value: Any) -> Any:
         (grants("Pet/owner/ben", "Pet/owner/cid"), "no grant is for it"),
         (returns([{"fn": "owner", "op": "==", "val": "ben"}]), 'read wants owner == "ben", and the document has "ann"'),
         (returns([{"fn": "toys", "op": "==", "val": "rope"}]), 'and the document has ["ball", "bone"]'),
-        (returns(Scope([Condition("age", ">", 5)])), "read wants age > 5, and the document has none"),
+        (returns({"owner": "ann", "name": {"!=": "Max"}}), 'read wants name != "Max", and the document has "Max"'),
+        (returns({"homes.city": "Rome"}), 'read wants homes.city == "Rome", and the document has ["Oslo", "Bonn"]'),
+        (returns(Scope([Condition("age", ">", 5)])), "read wants age > 5, and the document has null"),
         (returns([[{"fn": "name", "op": "==", "val": "Tom"}, {"fn": "owner", "op": "==", "val": "ann"}],
                   [{"fn": "owner", "op": "==", "val": "ben"}]]), "it meets none of the scopes that read returned"),
         (lambda user, pet: pet.owner == "ben", "the predicate <lambda> returned False"),
@@ -234,7 +242,9 @@ def test_without_a_document_only_a_missing_right_can_be_told() -> None:
     [
         ([{"fn": "name", "op": "==", "val": "Tom"}], 'out of the scope: name == "Tom", and the document has "Max"'),
         ([{"fn": "chip", "op": "==", "val": "c-1"}], "is refused (forbidden): the user does not see chip"),
-        ([{"fn": "name", "op": "~", "val": "c-1"}], "the subscription is refused (bad_data): fn or op"),
+        ([{"fn": "name", "op": "~", "val": "c-1"}], "the subscription is refused (bad_data): field or operator"),
+        ({"name": "Tom"}, 'out of the scope: name == "Tom", and the document has "Max"'),
+        ({"chip.x": 1}, "is refused (forbidden): the user does not see chip"),
         ("name", "the subscription is refused (bad_data): "),
         ([{"fn": "name", "op": "==", "val": str(n)} for n in range(21)], "the subscription is refused (too_big)"),
     ],

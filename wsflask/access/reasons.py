@@ -9,6 +9,7 @@ from typing import Any
 from ..encoding import to_json_value
 from .exposure import Exposure
 from .grants import scope_of_grant
+from .paths import leaves
 from .readers import Judgement, contents, is_grants
 from .scope import Condition, Scope
 
@@ -115,11 +116,9 @@ def _condition_text(condition: Condition) -> str:
 
 
 def _found(raw: Mapping[str, Any], path: str) -> str:
-    values: list[Any] = [raw]
-    for segment in path.split("."):
-        values = [item for value in values for item in (value if isinstance(value, list) else [value])]
-        values = [value[segment] for value in values if isinstance(value, Mapping) and segment in value]
-    return ", ".join(_text(to_json_value(value)) for value in values) or "none"
+    """Return what a condition on this path is asked about; a missing field is null."""
+    found = [to_json_value(value) for value in leaves(raw, path.split("."))]
+    return _text(found[0] if len(found) == 1 else found)
 
 
 def told_of(error: Exception) -> str:

@@ -19,6 +19,7 @@ from ..access.exposure import Exposure, Exposures
 from ..access.names import KEY
 from ..access.scope import Condition
 from ..errors import ConfigError
+from ..feed.positions import position_of
 from .databases import reason
 from .web import check_target
 from .worker import call_in_worker
@@ -30,7 +31,7 @@ Examples:
   wsflask explain --app wsgi:app --user ann --class Order --id 1001
   wsflask explain --app wsgi:app --user ann --class Order --id 1001 --field cost
   wsflask explain --app wsgi:app --user ann --class Order --id 1001 \\
-      --scope '[{"fn": "status", "op": "==", "val": "open"}]'
+      --scope '{"status": "open"}'
 """
 
 #: Exit status; 0 is for sees.
@@ -136,7 +137,7 @@ def _read(exposure: Exposure, key: Any) -> tuple[dict[str, Any] | None, str]:
     with collection.database.client.start_session() as session:
         raw = collection.find_one(query, session=session, collation={"locale": "simple"})
         time = session.operation_time
-    return raw, "" if time is None else f"{time.time << 32 | time.inc:020d}"
+    return raw, "" if time is None else position_of(time)
 
 
 def _key(exposure: Exposure, identity: str) -> Any:
