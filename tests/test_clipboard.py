@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -390,6 +391,30 @@ def test_a_label_that_fails_does_not_keep_the_document_out(
 
     with stage:
         assert ask(stage.connect("ada"), "load", {"model": "Plane", "ids": [str(plane.id)]})[0]["label"] == "Plane"
+
+
+def test_a_label_is_the_class_and_key_for_who_does_not_see_its_field(database: Database) -> None:
+    plane = Plane(name="x").save()
+    stage = Stage(Clipboard)
+    stage.server.expose(Plane, fields={"crew": ("name",)}, read=lambda user: True, label="name")
+
+    with stage:
+        actors = [stage.connect(SimpleNamespace(get_id=lambda: "ada", is_authenticated=True, groups=["crew"])),
+                  stage.connect(SimpleNamespace(get_id=lambda: "bob", is_authenticated=True, groups=[]))]  # fmt: skip
+        labels = [ask(actor, "load", {"model": "Plane", "ids": [str(plane.id)]})[0]["label"] for actor in actors]
+
+    assert labels == ["x", f"Plane {plane.id}"]
+
+
+def test_a_predicate_decides_which_documents_may_be_loaded(database: Database) -> None:
+    own, foreign = Plane(name="UA 1", airline="UA").save(), Plane(name="DL 1", airline="DL").save()
+    stage = Stage(Clipboard)
+    stage.server.expose(Plane, fields=("name",), read=lambda user, plane: plane.airline == "UA", label="name")
+
+    with stage:
+        actor = stage.connect("ada")
+        assert ask(actor, "load", {"model": "Plane", "ids": [str(foreign.id)]})["code"] == "not_found"
+        assert ask(actor, "load", {"model": "Plane", "ids": [str(own.id)]})[0]["label"] == "UA 1"
 
 
 def test_a_reference_is_flagged_when_its_document_is_deleted(database: Database) -> None:

@@ -18,11 +18,16 @@ from wsflask.access.options import Complaints
 from wsflask.errors import ConfigError
 
 
+class Address(me.EmbeddedDocument):
+    city = me.StringField(db_field="c")
+
+
 class Order(me.Document):
     owner = me.StringField(db_field="o")
     total = me.IntField(default=0)
     note = me.StringField()
     tags = me.ListField(me.StringField())
+    address = me.EmbeddedDocumentField(Address)
     meta = {"collection": "readers_order", "allow_inheritance": True}
 
 
@@ -142,6 +147,9 @@ def test_acl_is_the_older_name_and_both_are_one_too_many() -> None:
     "given",
     [
         [{"fn": "owner", "op": "==", "val": "ann"}],
+        {"owner": "ann"},
+        [{"owner": "ann"}],
+        {"owner": {"==": "ann"}},
         [Scope([Condition("o", "==", "ann")])],
         {"content": [{"obj": "Order/owner/ann", "act": "read"}]},
         [{"obj": "Order/owner/ann", "act": "read"}, "nonsense"],
@@ -151,6 +159,23 @@ def test_the_forms_of_a_right_are_one_right(given: Any) -> None:
     exposure = order(read=lambda user: given, key_sets={"owner": ("owner",)})
 
     assert exposure.access_for(ANN) == Access([Scope([Condition("o", "==", "ann")])])
+
+
+def test_alternative_scopes_may_be_written_in_either_form() -> None:
+    given = [{"owner": "ann", "total": {">=": 5, "<": 9}}, [{"fn": "note", "op": "==", "val": "x"}]]
+    access = order(read=lambda user: given).access_for(ANN)
+
+    found = [access.matches(raw) for raw in ({"o": "ann", "total": 5}, {"note": "x"}, {"o": "ann", "total": 9}, {})]
+
+    assert found == [True, True, False, False]
+
+
+def test_a_right_may_look_into_what_is_embedded() -> None:
+    access = order(read=lambda user: {"address.city": "Rome"}).access_for(ANN)
+
+    assert access.matches({"address": {"c": "Rome"}})
+    assert not access.matches({"address": {"c": "Oslo"}})
+    assert not access.matches({"address": "Rome"})
 
 
 @pytest.mark.parametrize(

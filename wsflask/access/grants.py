@@ -14,7 +14,7 @@ from .scope import EVERYTHING, Condition, Scope
 if TYPE_CHECKING:
     from .predicate import Predicate
 
-__all__ = ["ALL", "NOTHING", "Access", "check_grants", "parse_grants"]
+__all__ = ["ALL", "NOTHING", "Access", "check_grants", "parse_grants", "scope_of_grant"]
 
 _log = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def parse_grants(grants: Iterable[Any], class_name: str, key_sets: Mapping[str, 
     scopes: list[Scope] = []
     for grant in grants:
         try:
-            scope = _granted(grant, class_name, key_sets)
+            scope = scope_of_grant(grant, class_name, key_sets)
         except ValueError as error:
             _log.warning("a grant for %s allows nothing: %s", class_name, error)
             continue
@@ -124,12 +124,17 @@ def check_grants(grants: Iterable[Any], class_name: str, key_sets: Mapping[str, 
     """Raise ConfigError for the first grant that cannot be understood."""
     for grant in grants:
         try:
-            _granted(grant, class_name, key_sets)
+            scope_of_grant(grant, class_name, key_sets)
         except ValueError as error:
             raise ConfigError(f"read of {class_name} holds a grant that is wrong: {error}") from error
 
 
-def _granted(grant: Any, class_name: str, key_sets: Mapping[str, Sequence[FilterField]]) -> Scope | None:
+def scope_of_grant(grant: Any, class_name: str, key_sets: Mapping[str, Sequence[FilterField]]) -> Scope | None:
+    """Return the documents that one grant lets be read, or None: it is for something else.
+
+    Raises:
+        ValueError: it cannot be understood.
+    """
     if not isinstance(grant, Mapping):
         raise ValueError("a grant is {'obj': …, 'act': …}")
     obj, act = grant.get("obj"), grant.get("act")

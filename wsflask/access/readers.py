@@ -16,7 +16,7 @@ from .scope import EVERYTHING, Scope
 if TYPE_CHECKING:
     from .exposure import Exposure
 
-__all__ = ["Judgement", "Read", "access_from", "checked_read", "form_of", "is_grants", "judge"]
+__all__ = ["Judgement", "Read", "access_from", "checked_read", "contents", "form_of", "is_grants", "judge"]
 
 #: A list of grants, a function of the user, or a predicate: a function of the user and a document.
 Read = Callable[..., Any] | Sequence[Any] | Mapping[str, Any] | None
@@ -54,7 +54,7 @@ def checked_read(exposure: Exposure, read: Read) -> Read:
     """
     if read is None or callable(read):
         return read
-    grants = _contents(read)
+    grants = contents(read)
     if not isinstance(grants, list | tuple):
         raise ConfigError(
             f"expose({exposure.name}): read is a list of grants, a function of the user, or one of user and document"
@@ -92,7 +92,7 @@ def access_from(exposure: Exposure, given: Any) -> Access:
         return given
     if isinstance(given, Scope):
         return Access([given])
-    given = _contents(given)
+    given = contents(given)
     if isinstance(given, Mapping):
         return Access([_own_scope(exposure, given)])
     if not isinstance(given, list | tuple):
@@ -111,7 +111,7 @@ def is_grants(given: Any) -> bool:
     return any(isinstance(item, Mapping) and item and item.keys() <= {"obj", "act"} for item in given)
 
 
-def _contents(given: Any) -> Any:
+def contents(given: Any) -> Any:
     """Return the list in the older system's `{"content": […]}`; a scope over a field of that name holds no list."""
     if isinstance(given, Mapping) and given.keys() == {"content"} and isinstance(given["content"], list | tuple):
         return given["content"]

@@ -87,13 +87,20 @@ class Shown:
             self._complaints.error("the groups of a user of %s failed: none counts", self._class_name, error=error)
             return frozenset()
 
+    def ask(self, user: Any) -> frozenset[Any]:
+        """Return what the function says, whatever it is.
+
+        Raises:
+            Exception: it raises, or returns no list of names.
+        """
+        found = self._function(user) if self._function is not None else None
+        if isinstance(found, str | Mapping):
+            raise TypeError(f"fields returns a list of names, not a {type(found).__name__}")
+        return frozenset(() if found is None else found)
+
     def _told(self, user: Any) -> frozenset[str]:
-        assert self._function is not None
         try:
-            found = self._function(user)
-            if isinstance(found, str | Mapping):
-                raise TypeError(f"fields returns a list of names, not a {type(found).__name__}")
-            told = frozenset(() if found is None else found)
+            told = self.ask(user)
         except Exception as error:
             self._complaints.error("fields of %s failed and shows nothing", self._class_name, error=error)
             return frozenset()
