@@ -139,6 +139,7 @@ class Renewals:
                 if wanted[user_id] or connection.identity.differs(now):
                     changed.add(user_id)
                     if self._office.hub.become(connection, now.of_session(connection.identity.session_id)):
+                        connection.identity.loaded = 0.0
                         self.tell(connection)
         for connection in list(self._office.closing):
             if connection.user_id in changed:

@@ -204,7 +204,7 @@ def _fingerprint(user: Any) -> int | None:
     if not isinstance(user, Document):
         return None
     try:
-        return hash(bson.encode(user.to_mongo(), codec_options=user._get_collection().codec_options)) & _SIXTY_BITS
+        return hash(bson.encode(user.to_mongo(), codec_options=user._get_db().codec_options)) & _SIXTY_BITS
     except Exception:
         return None  # a document that cannot be encoded has no contents to compare
 
