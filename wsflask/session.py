@@ -21,7 +21,7 @@ from .documents import EndedSession
 from .errors import ConfigError
 from .identity import Identity
 
-__all__ = ["Sessions"]
+__all__ = ["Sessions", "is_signed_in"]
 
 _log = logging.getLogger(__name__)
 
@@ -170,6 +170,12 @@ class Sessions:
         if not _is_active(user) or str(user.get_id()) != before.user_id:
             return None
         return self._identity(user, before.user_id, before.session_id)
+
+
+def is_signed_in() -> bool:
+    """Return whether the current request is one of a signed-in user; loads nobody."""
+    user = flask.g.get("_login_user")
+    return "_user_id" in flask.session or (user is not None and bool(user.is_authenticated))
 
 
 def _note_beginning(_app: Flask, **_: Any) -> None:
