@@ -38,6 +38,7 @@ ROWS = {
     "dispatch": 6,
     "roster": 6,
     "session": 6,
+    "written": 6,
     "blueprint": 7,
     "people": 7,
     "reception": 7,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
+import math
 import socket
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -544,6 +547,63 @@ def test_the_server_may_be_registered_under_another_name(database: Database) -> 
     assert answer.status_code == 403
 
 
+# --- the cookie expires
+
+
+def test_an_identity_knows_when_its_cookie_expires(site: Site) -> None:
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=100)
+
+    identity = site.identify(cookie_of(site.browser("ada")))
+
+    assert identity is not None
+    assert 98 <= identity.expires - time.monotonic() <= 101
+
+
+def test_who_was_remembered_and_came_with_a_cookie_that_is_over_is_not_sent_away(site: Site) -> None:
+    browser = site.app.test_client()
+    browser.get("/login/ada?remember=1")
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=-1)
+
+    identity = site.identify(cookie_of(browser))
+
+    assert identity is not None
+    assert identity.expires == math.inf
+
+
+def test_sessions_that_are_kept_elsewhere_do_not_tell_when_they_expire(site: Site) -> None:
+    class Elsewhere(flask.sessions.SessionInterface):
+        def open_session(self, app: Flask, request: flask.Request) -> Any:
+            return flask.sessions.SecureCookieSession({"_user_id": "ada"})
+
+        def save_session(self, *_: Any) -> None:
+            pass
+
+    Staff(name="ada").save()
+    site.app.session_interface = Elsewhere()
+
+    identity = site.identify("")
+
+    assert identity is not None
+    assert identity.expires == math.inf
+
+
+def test_who_is_connected_when_his_cookie_expires_comes_back_and_is_told_if_his_session_is_over(site: Site) -> None:
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=1)
+    cookie = cookie_of(site.browser("ada"))
+    identity = site.admit(cookie)
+    site.server.start()
+    connection, _ = site.enter(identity)
+    other, _ = site.enter(Identity(identity.user, "ada", frozenset(), "another"))
+    wait_until(lambda: len(site.server.hub) == 2)
+    before = connection.close_code
+
+    wait_until(lambda: connection.close_code)
+
+    assert (before, connection.close_code, other.close_code) == (0, 1012, 0)
+    wait_until(lambda: site.admit(cookie) is None)
+    site.server.stop()
+
+
 # --- who they are now
 
 
@@ -662,7 +722,7 @@ def test_the_same_document_in_other_groups_is_another_identity(site: Site) -> No
     before, after = (Identity(user, "ada", frozenset({group}), "s", fingerprint=7) for group in "ab")
 
     assert before.differs(after)
-    assert not before.differs(before.of_session("t"))
+    assert not before.differs(before.in_session_of(after))
 
 
 def test_a_user_whose_document_cannot_be_encoded_may_have_changed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ __all__ = ["Identity"]
 class Identity:
     """A signed-in user, the groups he is in, and the session he came with."""
 
-    __slots__ = ("fingerprint", "groups", "loaded", "session_id", "user", "user_id")
+    __slots__ = ("expires", "fingerprint", "groups", "loaded", "session_id", "user", "user_id")
 
     def __init__(
         self,
@@ -22,6 +23,7 @@ class Identity:
         *,
         fingerprint: int | None = None,
         loaded: float | None = None,
+        expires: float = math.inf,
     ) -> None:
         #: The user object of Flask-Login's loader.
         self.user = user
@@ -34,11 +36,20 @@ class Identity:
         self.fingerprint = fingerprint
         #: Monotonic time at which the user had not been loaded yet; None: now. 0 once nobody asks for it any more.
         self.loaded = time.monotonic() if loaded is None else loaded
+        #: Monotonic time at which the cookie that the session came with expires.
+        self.expires = expires
 
     def differs(self, other: Identity) -> bool:
         """Return whether the user or his groups are not the same as there, as far as that can be told."""
         return self.fingerprint != other.fingerprint or self.groups != other.groups
 
-    def of_session(self, session_id: str) -> Identity:
-        """Return the same user in another session."""
-        return Identity(self.user, self.user_id, self.groups, session_id, fingerprint=self.fingerprint)
+    def in_session_of(self, other: Identity) -> Identity:
+        """Return this user in the session of another identity."""
+        return Identity(
+            self.user,
+            self.user_id,
+            self.groups,
+            other.session_id,
+            fingerprint=self.fingerprint,
+            expires=other.expires,
+        )

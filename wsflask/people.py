@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from .connection import Connection
 from .errors import ConfigError
 from .feed.base import Feed, Gap
 from .hub import sign_out
+from .protocol.codes import CloseCode
 from .renewals import Item, Office, Renewals
 from .tasks import Supervised, supervise
 
@@ -57,6 +59,8 @@ class People:
         self._lately: dict[Item, float] = {}
         #: Who was loaded before may have changed unseen since: his document (False), or his rights (True).
         self._since = {False: 0.0, True: 0.0}
+        #: Monotonic time before which no session's cookie expires.
+        self._expiry = math.inf
 
     def start(self) -> None:
         """Begin to follow the users who come, and those who are here already."""
@@ -74,12 +78,15 @@ class People:
         self._classes.clear()
 
     def tick(self) -> None:
-        """Try again to load those who could not be; called about once a second."""
+        """Try again to load those who could not be, and have sessions expire; called about once a second."""
         self._renewals.retry()
+        if time.monotonic() >= self._expiry:
+            self._expire(time.monotonic())
 
     def entered(self, connection: Connection) -> None:
         """Note a connection that was taken into the hub; its user may have changed since he was loaded."""
         identity = connection.identity
+        self._expiry = min(self._expiry, identity.expires)
         names = self._meet(connection)
         loaded, identity.loaded = identity.loaded, 0.0
         for is_told, since in self._since.items():
@@ -140,6 +147,15 @@ class People:
         self._renewals.add(item)
 
     # --- the back-stop
+
+    def _expire(self, now: float) -> None:
+        """Send those away whose session's cookie has expired; a page may have got them another one meanwhile."""
+        self._expiry = math.inf
+        for connection in self._front.hub.connections():
+            if connection.identity.expires <= now:
+                connection.close(CloseCode.RESTART, "come back")
+            else:
+                self._expiry = min(self._expiry, connection.identity.expires)
 
     def _check(self) -> None:
         """Check everyone once in each interval, some at a time over its last tenth: loading users takes the loop."""

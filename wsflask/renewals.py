@@ -138,7 +138,8 @@ class Renewals:
             for connection in connections:
                 if wanted[user_id] or connection.identity.differs(now):
                     changed.add(user_id)
-                    if self._office.hub.become(connection, now.of_session(connection.identity.session_id)):
+                    if self._office.hub.become(connection, now.in_session_of(connection.identity)):
+                        connection.identity.loaded = 0.0
                         self.tell(connection)
         for connection in list(self._office.closing):
             if connection.user_id in changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,8 @@ import bson
 import flask
 import flask_login
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import BadSignature
 from mongoengine import Document
 from pymongo import ReadPreference
 
@@ -21,7 +24,7 @@ from .documents import EndedSession
 from .errors import ConfigError
 from .identity import Identity
 
-__all__ = ["Sessions", "groups_of"]
+__all__ = ["Sessions", "groups_of", "is_signed_in"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,11 +63,27 @@ class Sessions:
         if not user.is_authenticated or not getattr(user, "is_active", True):
             return None
         user_id = str(user.get_id())
-        return self._identity(user, user_id, self._session_id(user_id), flask.g.get("_wsflask_began"))
+        began = flask.g.get("_wsflask_began")
+        return self._identity(user, user_id, self._session_id(user_id), loaded=began, expires=self._expiry())
 
-    def _identity(self, user: Any, user_id: str, session_id: str, loaded: float | None = None) -> Identity:
+    def _identity(self, user: Any, user_id: str, session_id: str, **times: Any) -> Identity:
         groups = _shared(frozenset(map(str, self._groups(user))))
-        return Identity(user, user_id, groups, session_id, fingerprint=_fingerprint(user), loaded=loaded)
+        return Identity(user, user_id, groups, session_id, fingerprint=_fingerprint(user), **times)
+
+    def _expiry(self) -> float:
+        """Return the monotonic time at which Flask's cookie of the session expires, a second late at most."""
+        interface = self._app.session_interface
+        if not isinstance(interface, SecureCookieSessionInterface):
+            return math.inf
+        cookie = flask.request.cookies.get(interface.get_cookie_name(self._app), "")
+        serializer, lifetime = interface.get_signing_serializer(self._app), self._app.permanent_session_lifetime
+        try:
+            age = int(lifetime.total_seconds())
+            _, signed = serializer.loads(cookie, max_age=age, return_timestamp=True)  # type: ignore[union-attr]
+        except BadSignature:
+            return math.inf  # no cookie, or one that does not count: he was remembered, or signs in with each request
+        left = (signed + lifetime).timestamp() - time.time()
+        return _whole(math.ceil(time.monotonic() + left))
 
     def name_session(self) -> None:
         """Give a session from before wsflask was there its name; called before every request of the application."""
@@ -172,6 +191,12 @@ class Sessions:
         return self._identity(user, before.user_id, before.session_id)
 
 
+def is_signed_in() -> bool:
+    """Return whether the current request is one of a signed-in user; loads nobody."""
+    user = flask.g.get("_login_user")
+    return "_user_id" in flask.session or (user is not None and bool(user.is_authenticated))
+
+
 def _note_beginning(_app: Flask, **_: Any) -> None:
     """Note when a handshake began: before any hook of the application could load its user."""
     if _endpoint() == "websocket":
@@ -204,9 +229,15 @@ def _fingerprint(user: Any) -> int | None:
     if not isinstance(user, Document):
         return None
     try:
-        return hash(bson.encode(user.to_mongo(), codec_options=user._get_collection().codec_options)) & _SIXTY_BITS
+        return hash(bson.encode(user.to_mongo(), codec_options=user._get_db().codec_options)) & _SIXTY_BITS
     except Exception:
         return None  # a document that cannot be encoded has no contents to compare
+
+
+@lru_cache(_GROUP_SETS)
+def _whole(seconds: int) -> float:
+    """Return the one number for all who come in the same second."""
+    return float(seconds)
 
 
 @lru_cache(_GROUP_SETS)
