@@ -38,6 +38,7 @@ ROWS = {
     "roster": 6,
     "session": 6,
     "blueprint": 7,
+    "page": 7,
     "reception": 7,
     "server": 8,
     "cli": 9,

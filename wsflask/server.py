@@ -29,6 +29,7 @@ from .feed import create_feed
 from .feed.base import Feed
 from .hub import Hub
 from .identity import Identity
+from .page import Pages
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
 from .reception import Reception
@@ -133,6 +134,7 @@ class WebSocketServer:
         self._workers = [self._relay, *services]
         for service in self._workers:
             service.bind(self)
+        self.render_row = Pages(self, app).render_row
         prepare(app)
 
     def expose(self, document_class: Any, **options: Any) -> None:
