@@ -111,10 +111,12 @@ class Settings:
     scope_max_values: int = 1000
     #: Rows a view may hold; a larger one is refused, to be scoped more narrowly.
     view_max_rows: int = 10_000
-    #: Messages a view keeps for those who come back.
-    view_history: int = 1000
-    #: Bytes of such messages; the limit that is reached first counts.
-    view_history_bytes: int = 1024 * 1024
+    #: Rows that an ordered view may show (`limit`); they are held whole, and half as many behind them.
+    view_max_window: int = 1000
+    #: Changes of a collection that are remembered, or read from the database's history, for those who come back.
+    view_history: int = 10_000
+    #: Views that are loaded at one time; the others wait for their turn, so that a storm leaves the database some air.
+    loads_at_once: int = 8
     #: Seconds a view that nobody watches is kept for those who come back.
     view_linger: float = 60.0
     #: Views that nobody watches, in one process; the longest unwatched goes first, for each holds the ids of its rows.

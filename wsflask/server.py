@@ -36,7 +36,7 @@ from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
-from .session import Sessions
+from .session import Sessions, groups_of
 from .tasks import Supervised, Task, spawn, supervise
 from .transport.crew import Crew
 from .transport.handshake import form_of
@@ -71,7 +71,7 @@ class WebSocketServer:
         groups: Callable[[Any], Iterable[str]] | None = None,
     ) -> None:
         #: The documents that clients may see; nothing else can be seen.
-        self.exposures = Exposures()
+        self.exposures = Exposures(groups or groups_of)
         #: The connections of this process.
         self.hub = Hub()
         #: The greenlets that handle what clients send.

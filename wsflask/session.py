@@ -18,7 +18,7 @@ from .documents import EndedSession
 from .errors import ConfigError
 from .identity import Identity
 
-__all__ = ["Sessions"]
+__all__ = ["Sessions", "groups_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Sessions:
     def __init__(self, app: Flask, groups: _Groups | None = None, *, memory_days: float = 366.0) -> None:
         self._app = app
         self._memory_days = memory_days
-        self._groups = groups or _groups_of
+        self._groups = groups or groups_of
         flask_login.user_logged_in.connect(self._logged_in, app)
         flask_login.user_loaded_from_cookie.connect(self._remembered, app)
         flask_login.user_logged_out.connect(self._logged_out, app)
@@ -182,7 +182,8 @@ def _shared(groups: frozenset[str]) -> frozenset[str]:
     return groups
 
 
-def _groups_of(user: Any) -> Iterable[str]:
+def groups_of(user: Any) -> Iterable[str]:
+    """Return the groups in the user's attribute `groups`."""
     groups = getattr(user, "groups", None)
     if not isinstance(groups, list | tuple | set | frozenset):
         return ()

@@ -28,7 +28,7 @@ class Echo(Service):
 app = create_app(os.environ["WSFLASK_MONGODB_URI"])
 server = WebSocketServer(services=[Echo, Notifier, Clipboard, Broadcaster])
 server.init_app(app)
-server.expose(Flight, fields=("flight", "gate"), hidden=("status",), acl=lambda user: True)
+server.expose(Flight, fields=("flight", "gate"), hidden=("status",), read=lambda user: True)
 
 _MODULE = """
 <!doctype html><title>module</title>

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bson import DBRef, Decimal128, ObjectId
 from bson.decimal128 import create_decimal128_context
@@ -20,7 +20,7 @@ from mongoengine.base import ObjectIdField
 
 from ..encoding import to_json_value
 
-__all__ = ["FilterField", "filter_field"]
+__all__ = ["FilterField", "Lookup", "filter_field"]
 
 _Convert = Callable[[Any], Any]
 
@@ -48,6 +48,16 @@ class FilterField:
     from_text: _Convert
     #: Whether `<` and the like mean something.
     is_ordered: bool = True
+    #: Whether a list is declared on the path, or at its end.
+    has_list: bool = False
+    #: Whether a part of the path that is a number may be a place in a list as well as a key.
+    may_index: bool = False
+
+
+class Lookup(Protocol):
+    """Tells a field by its path on the wire, or that there is none; a dict does."""
+
+    def get(self, path: str, /) -> FilterField | None: ...
 
 
 def filter_field(name: str, path: str, field: Any) -> FilterField:

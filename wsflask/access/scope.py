@@ -12,7 +12,7 @@ from bson import Binary
 from ..encoding import to_json_value
 from ..errors import Refusal
 from .compare import BSON_TYPES, NULL, Normal, has_order, key_text, normal
-from .fields import FilterField
+from .fields import FilterField, Lookup
 
 __all__ = ["EVERYTHING", "OPERATORS", "Condition", "Scope", "parse_scope"]
 
@@ -155,7 +155,7 @@ EVERYTHING: Final = Scope()
 
 def parse_scope(
     data: Any,
-    allowed_fields: Mapping[str, FilterField],
+    fields: Lookup,
     *,
     max_conditions: int = 20,
     max_values: int = 1000,
@@ -166,13 +166,13 @@ def parse_scope(
     both are looked up.
 
     Args:
-        allowed_fields: name on the wire to field; no other field may be asked for.
+        fields: tells a field by its path on the wire; no other may be asked for.
         max_conditions: conditions in the list.
         max_values: values in the list of an `in`.
 
     Raises:
         Refusal: bad_data (shape, operator, a value the field cannot be compared with), forbidden (a field that is
-            not among the allowed ones), too_big (more than the limits).
+            not found), too_big (more than the limits), too_deep.
     """
     if data is None:
         return EVERYTHING
@@ -181,10 +181,11 @@ def parse_scope(
     if len(data) > max_conditions:
         raise Refusal("too_big", "conditions of a scope")
     asked = [_checked_shape(item, max_values) for item in data]
-    unseen = [name for name, _, _ in asked if name not in allowed_fields]
-    if unseen:
+    found = [(fields.get(name), op, value) for name, op, value in asked]
+    known = [(field, op, value) for field, op, value in found if field is not None]
+    if len(known) < len(found):
         raise Refusal("forbidden", "a field of a scope")
-    return Scope(_condition(allowed_fields[name], op, value) for name, op, value in asked)
+    return Scope(_condition(field, op, value) for field, op, value in known)
 
 
 def _checked_shape(item: Any, max_values: int) -> tuple[str, str, Any]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..access.exposure import Exposure, Exposures
+from ..access.names import KEY
+from ..access.order import Order
 from ..config import Settings
 from ..errors import Refusal
 from .catalog import Right, parse_catalog
+from .keys import row_key
 from .view import Query
 
-__all__ = ["Asked", "parse_subscribe", "query_for"]
+__all__ = ["Asked", "held_rows", "parse_subscribe", "query_for"]
 
 #: Characters of a position or of a view's name, as clients hand them back.
 _MAX_TEXT = 512
-_KEYS = {"class_name", "data_scope", "catalog", "show_hidden", "start_seq", "view"}
+_KEYS = {
+    "class_name", "data_scope", "catalog", "show_hidden", "start_seq", "view", "rows", "order_by", "limit",
+}  # fmt: skip
 _NOT_GIVEN: Any = object()
 
 
@@ -29,6 +35,10 @@ class Asked:
     show_hidden: bool = False
     start_seq: str = ""
     view: str = ""
+    #: The ids that the client has, with `start_seq`; None: it does not say.
+    rows: Sequence[Any] | None = None
+    order_by: Any = None
+    limit: int | None = None
 
 
 def parse_subscribe(data: Any) -> Asked:
@@ -45,16 +55,38 @@ def parse_subscribe(data: Any) -> Asked:
         raise Refusal("bad_data", "class_name or show_hidden")
     if not all(isinstance(text, str) and len(text) <= _MAX_TEXT for text in texts):
         raise Refusal("bad_data", "start_seq or view")
-    return Asked(class_name, data.get("data_scope"), data.get("catalog"), show_hidden is True, texts[0], texts[1])
+    rows, limit = data.get("rows"), data.get("limit")
+    if not isinstance(rows, list | None):
+        raise Refusal("bad_data", "rows")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise Refusal("bad_data", "limit")
+    return Asked(
+        class_name,
+        data.get("data_scope"),
+        data.get("catalog"),
+        show_hidden is True,
+        texts[0],
+        texts[1],
+        rows=rows,
+        order_by=data.get("order_by"),
+        limit=limit,
+    )
 
 
 def query_for(
-    asked: Asked, user: Any, exposures: Exposures, settings: Settings, acl: Any = _NOT_GIVEN
+    asked: Asked,
+    user: Any,
+    exposures: Exposures,
+    settings: Settings,
+    acl: Any = _NOT_GIVEN,
+    *,
+    may_be_empty: bool = False,
 ) -> tuple[Query, bool]:
-    """Return the query of the view, and whether hidden fields are shown in it. May switch, in an acl.
+    """Return the query of the view, and whether hidden fields are shown in it. May switch, in a `read`.
 
     Args:
         acl: the right to use in place of the exposure's own; who gives it also vouches for `show_hidden`.
+        may_be_empty: whether a user who may read nothing has a view, without rows.
 
     Raises:
         Refusal: not_found (not exposed, or nothing of it may be read: the same answer), forbidden (a scope over a
@@ -69,18 +101,44 @@ def query_for(
     else:
         access = exposure.access_by(acl, user)
         may_see_hidden = asked.show_hidden
-    if access.is_empty:
+    if access.is_empty and not may_be_empty:
         raise Refusal("not_found")
+    seen = exposure.fields_for(user)
+    everything = seen.union(exposure.hidden)
+    comparable = everything if may_see_hidden else seen
     scope = exposure.parse_scope(
         asked.data_scope,
-        exposure.visible(show_hidden=may_see_hidden),
+        comparable,
         max_conditions=settings.scope_max_conditions,
         max_values=settings.scope_max_values,
     )
     is_hidden_shown = asked.show_hidden and may_see_hidden
-    right = Right(exposure, access, exposure.visible(show_hidden=is_hidden_shown))
+    right = Right(exposure, access, everything if is_hidden_shown else seen)
     projection = parse_catalog(asked.catalog, right, _rights_of(user, exposures, asked.show_hidden))
-    return Query(exposure, scope, access, projection), is_hidden_shown
+    order, limit = _window(asked, exposure, comparable, settings)
+    return Query(exposure, scope, access, projection, order, limit), is_hidden_shown
+
+
+def _window(
+    asked: Asked, exposure: Exposure, comparable: frozenset[str], settings: Settings
+) -> tuple[Order | None, int]:
+    if asked.order_by is None and asked.limit is None:
+        return None, 0
+    limit = settings.view_max_window if asked.limit is None else asked.limit
+    if limit > settings.view_max_window:
+        raise Refusal("too_big", "limit")
+    return exposure.parse_order(asked.order_by, comparable), limit
+
+
+def held_rows(asked: Asked, exposure: Exposure) -> dict[Hashable, Any] | None:
+    """Return the ids that the client has, by key; None where it does not say, or what it says are no ids."""
+    if asked.rows is None:
+        return None
+    convert = exposure.names.filter_field(KEY).convert
+    try:
+        return {row_key(convert(id_)): id_ for id_ in asked.rows}
+    except (ValueError, TypeError, ArithmeticError):
+        return None
 
 
 def _rights_of(user: Any, exposures: Exposures, show_hidden: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mongoengine import Document
@@ -12,13 +13,15 @@ from mongoengine import Document
 from ..access.grants import NOTHING
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
+from ..feed.positions import is_position, timestamp_of
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
-from .asking import Asked, parse_subscribe, query_for
+from .asking import Asked, held_rows, parse_subscribe, query_for
 from .catalog import Right, parse_catalog
 from .references import References
 from .subscriber import Subscriber
+from .view import Query
 from .views import LiveViews
 
 if TYPE_CHECKING:
@@ -32,6 +35,12 @@ _log = logging.getLogger(__name__)
 _BATCH = 200
 #: Seconds without a change after which views that nobody watches are looked through.
 _QUIET = 1.0
+#: The shortest wait in which the loop looks at its sockets.
+_A_MOMENT = 1e-6
+#: Seconds between two looks at whether a position was reached.
+_SHORTEST, _LONGEST = 0.002, 0.05
+#: Seconds by which another worker may be ahead of this one.
+_AHEAD = 60
 
 
 class Broadcaster(Service):
@@ -48,6 +57,7 @@ class Broadcaster(Service):
         self._views = self._new_views() if server is not None else None
         self._feed: Subscription | None = None
         self._followed: frozenset[str] = frozenset()
+        self._is_idle = False
         self._following = threading.Condition(threading.Lock())
 
     def bind(self, server: Host) -> None:
@@ -72,7 +82,7 @@ class Broadcaster(Service):
         self.accept(ws)
 
     def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
-        """Subscribe or unsubscribe: `{"action": …, "data": …}`. May switch.
+        """Subscribe, unsubscribe, or tell when all up to a position was sent: `{"action": …, "data": …}`. May switch.
 
         Raises:
             Refusal: bad_action, bad_data, not_found, forbidden, too_big, too_deep, unavailable.
@@ -84,6 +94,8 @@ class Broadcaster(Service):
             return None
         if message.get("action") == "unsubscribe":
             return self._unsubscribe(ws, message.get("data"))
+        if message.get("action") == "caught_up":
+            return self._caught_up(ws, message.get("data"))
         raise Refusal("bad_action")
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
@@ -97,21 +109,38 @@ class Broadcaster(Service):
             raise Refusal("not_found")
         return {"view": data["view"]}
 
+    def _caught_up(self, ws: Connection, data: Any) -> dict[str, Any]:
+        """Wait until everything up to a position has been sent to the client."""
+        if not isinstance(data, dict) or data.keys() != {"seq"} or not is_position(data["seq"]):
+            raise Refusal("bad_data", "a position")
+        if not self._wait(lambda: self.position >= data["seq"] and self.views.is_up_to_date(ws)):
+            raise Refusal("unavailable", "the position was not reached")
+        return {"seq": data["seq"]}
+
+    def _wait(self, is_so: Callable[[], bool]) -> bool:
+        """Wait until something is so; return whether it came to that in time. May switch."""
+        deadline, pause = time.monotonic() + self.server.settings.database_timeout, _SHORTEST
+        while not is_so():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST)
+        return True
+
     def _subscribe(
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
     ) -> Subscriber:
         query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **acl)
         self._await_feed(asked.class_name)
-        parameters = {
-            "data_scope": query.scope.to_wire(),
-            "catalog": asked.catalog,
-            "show_hidden": is_hidden_shown,
-            "start_seq": asked.start_seq,
-            "view": asked.view,
-            **acl,
-            **extra,
-        }
-        subscriber = self.views.attach(ws, query, parameters)
+        if is_position(asked.start_seq):
+            if not _is_far(asked.start_seq, self.position):
+                self._wait(lambda: self.position >= asked.start_seq)
+                self.views.reach(self.position)
+            self.views.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
+        parameters = {**_parameters(asked, query, is_hidden_shown), **acl, **extra}
+        subscriber = self.views.attach(
+            ws, query, parameters, held=held_rows(asked, query.exposure), asked=None if acl else asked
+        )
         parameters["view"] = subscriber.view.name
         self.views.wait(subscriber)
         try:
@@ -122,6 +151,25 @@ class Broadcaster(Service):
             self.views.detach(ws, subscriber.view.name)
             raise
         return subscriber
+
+    # --- rights that change
+
+    def on_rights_changed(self, ws: Connection, user: Any) -> None:
+        """Judge again what the client watches: rows come and go, fields appear and vanish. May switch."""
+        for subscriber in self.views.subscriptions_of(ws):
+            if subscriber.asked is None:
+                continue
+            try:
+                query, is_hidden_shown = query_for(
+                    subscriber.asked, user, self.server.exposures, self.server.settings, may_be_empty=True
+                )
+            except Refusal as refusal:  # a field of its scope or order is not for this user any more
+                self.views.end(subscriber, refusal.code)
+                continue
+            if query.key != subscriber.view.key:
+                ws.revoke()
+                parameters = {**subscriber.parameters, **_parameters(subscriber.asked, query, is_hidden_shown)}
+                self.views.move(subscriber, query, parameters)
 
     # --- following the feed
 
@@ -135,7 +183,7 @@ class Broadcaster(Service):
                     continue
             feed = self.server.feed.watch(*(exposure.document_class for exposure in exposed), name=self.channel)
             with feed:
-                self.views.begin()
+                self.views.begin(feed.position)
                 with self._following:
                     self._feed = feed
                     self._followed = frozenset(exposure.name for exposure in exposed)
@@ -151,7 +199,9 @@ class Broadcaster(Service):
     def _follow(self, feed: Subscription) -> bool:
         """Take in what the feed tells; return whether it has ended by itself."""
         while True:
+            self._is_idle = True
             item = feed.take(_QUIET)
+            self._is_idle = False
             if item is None and feed.is_closed:
                 return self._followed != frozenset()
             batch: list[Change] = []
@@ -159,13 +209,20 @@ class Broadcaster(Service):
                 if isinstance(item, Gap):
                     self.views.follow(batch)
                     batch = []
-                    self.views.begin()
+                    self.views.begin(item.seq, item.collections)
                 else:
                     batch.append(item)
                 item = feed.take(0) if len(batch) < _BATCH else None
             self.views.follow(batch)
+            self.views.reach(feed.position)
             self.views.sweep()
-            time.sleep(0)  # a long backlog does not keep the other greenlets from their turn
+            time.sleep(_A_MOMENT)  # a long backlog does not keep the other greenlets from their turn
+
+    @property
+    def position(self) -> str:
+        """Everything up to here has been told to the clients of this process."""
+        feed = self._feed
+        return feed.position if feed is not None and self._is_idle else self.views.position
 
     def _await_feed(self, class_name: str) -> None:
         """Wait until changes of the class are followed: a load may only begin then. May switch.
@@ -184,7 +241,15 @@ class Broadcaster(Service):
             ):
                 raise Refusal("unavailable", "the feed is not followed yet")
 
-    def _deliver(self, ws: Connection, message: Message) -> None:
+    def _deliver(self, message: Message, connections: Sequence[Connection]) -> None:
+        """Send a message to some clients; an application may have its own way with each."""
+        if _hooks_of(type(self)) == _hooks_of(Broadcaster):
+            self.server.hub.send(message, connections)
+        else:
+            for ws in connections:
+                self._deliver_one(ws, message)
+
+    def _deliver_one(self, ws: Connection, message: Message) -> None:
         try:
             if self.subscriber_is_connected(ws):
                 self.send_message(ws, message)
@@ -261,11 +326,12 @@ class Broadcaster(Service):
 
         Args:
             op: "I" or "L" for a document that is there, "U" for one that changed, "D" for one that is gone.
-            seq: its position; one that does not sort after the last one is replaced.
+            seq: what clients are told as its position; without one, the feed's. Nobody can resume from a position of
+                your own: the database's history does not hold the document.
         """
         raw = doc.to_mongo().to_dict()
-        change = Change(seq, "U" if op == "L" else op, doc._get_collection_name(), raw.get("_id"), raw)
-        self.views.follow([change], seq)
+        change = Change("", "U" if op == "L" else op, doc._get_collection_name(), raw.get("_id"), raw)
+        self.views.follow([change], seq if is_position(seq) else "")
 
     def get_message_body(
         self,
@@ -307,15 +373,35 @@ class Broadcaster(Service):
         return exposure.may_read(access, doc.to_mongo().to_dict())
 
 
+def _parameters(asked: Asked, query: Query, is_hidden_shown: bool) -> dict[str, Any]:
+    """Return what is subscribed with, as it was understood."""
+    return {
+        "data_scope": query.scope.to_wire(),
+        "catalog": asked.catalog,
+        "show_hidden": is_hidden_shown,
+        "order_by": query.order.to_wire() if query.order is not None else None,
+        "limit": query.limit or None,
+        "start_seq": asked.start_seq,
+        "view": asked.view,
+    }
+
+
 def _answer(class_name: str, subscriber: Subscriber) -> dict[str, Any]:
     parameters = subscriber.parameters
     return {
         "view": subscriber.view.name,
         "class_name": class_name,
-        "data_scope": parameters["data_scope"],
-        "catalog": parameters["catalog"],
-        "show_hidden": parameters["show_hidden"],
+        **{name: parameters[name] for name in ("data_scope", "catalog", "show_hidden", "order_by", "limit")},
         "seq": subscriber.position,
         "state": subscriber.state,
         "rows": subscriber.rows,
     }
+
+
+def _hooks_of(service: type[Broadcaster]) -> tuple[Any, Any]:
+    return service.send_message, service.subscriber_is_connected
+
+
+def _is_far(seq: str, position: str) -> bool:
+    """Return whether a position lies so far ahead that no worker can have told it."""
+    return not is_position(position) or timestamp_of(seq).time > timestamp_of(position).time + _AHEAD

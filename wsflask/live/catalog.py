@@ -86,8 +86,7 @@ class _Reader:
         self._rights = rights
 
     def projection(self, data: Any, right: Right, depth: int) -> Projection:
-        listed = (*right.exposure.fields, *right.exposure.hidden)
-        names = [name for name in listed if name in right.visible]
+        names = right.exposure.in_order(right.visible)
         return Projection(self._selected(data, right.exposure.names, names, depth, fills=True))
 
     def _selected(
