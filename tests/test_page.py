@@ -8,6 +8,7 @@ import json
 import re
 import secrets
 import threading
+import urllib.request
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -23,17 +24,19 @@ from mongoengine import Q
 from mongoengine.context_managers import switch_collection
 
 from tests import harness
+from tests.apps.desk import Flight
 from tests.harness import Database
 from wsflask import WebSocketServer
 from wsflask.access.names import FieldNames
 from wsflask.errors import ConfigError, Refusal
 from wsflask.feed.base import Change
-from wsflask.live.asking import Asked, query_for
+from wsflask.live.asking import parse_subscribe, query_for
+from wsflask.live.loads import load_rows
 from wsflask.live.markup import in_markup, is_one_element
 from wsflask.live.querysets import name_of
+from wsflask.live.rows import RowsView
 from wsflask.live.sealing import opened, sealed
-from wsflask.live.snapshot import load_rows
-from wsflask.live.view import Query, View
+from wsflask.live.view import Query
 from wsflask.tasks import spawn
 
 NOON = datetime.datetime(2013, 2, 8, 12, 0, tzinfo=datetime.UTC)
@@ -159,10 +162,10 @@ class Site:
 
     def query(self, container: Container, user: str = "ann") -> Query:
         """Return the query that a socket of the user gets for the container."""
-        parts = container.opened(self)
-        asked = Asked(parts["class_name"], parts["data_scope"], parts["catalog"], parts["show_hidden"])
+        data = {"live": container.attributes["data-wsflask-live"]}
+        asked = parse_subscribe(data, lambda text: opened(text, self.server))
         query, _ = query_for(asked, User(user), self.server.exposures, self.server.settings)
-        return in_markup(query, parts["template"], self.server.render_row)
+        return in_markup(query, asked.template, self.server.render_row)
 
 
 class Container(HTMLParser):
@@ -384,7 +387,7 @@ def test_a_subscription_has_the_view_and_the_rows_of_the_page(site: Site) -> Non
     (row,) = load_rows(query, site.server.settings).rows.values()
 
     assert query.name(site.server.secret) == container.attributes["data-wsflask-view"]
-    assert json.loads(row) == {"_id": container.ids[0], "html": container.inner}
+    assert json.loads(row.body) == {"_id": container.ids[0], "html": container.inner}
 
 
 def test_equal_pages_of_equal_rights_share_a_view_and_others_do_not(site: Site) -> None:
@@ -398,14 +401,14 @@ def test_equal_pages_of_equal_rights_share_a_view_and_others_do_not(site: Site) 
 def test_a_change_is_rendered_once_and_only_where_the_html_differs(site: Site) -> None:
     order = Order(status="open", total=1).save()
     container = site.live(Order.objects(status="open"))
-    view = View(site.query(container), "v")
+    view = RowsView(site.query(container), "v")
     view.begin_load()
-    view.finish_load(load_rows(view.query, site.server.settings).rows)
+    view.finish_load(load_rows(view.query, site.server.settings))
 
     def change(**values: Any) -> Any:
         order.update(**values)
         raw = Order._get_collection().find_one({"_id": order.pk})
-        return view.apply(Change("1", "U", "page_orders", order.pk, raw))
+        return next(iter(view.apply(Change("1" * 20, "U", "page_orders", order.pk, raw))), None)
 
     assert change(secret=5) is None
     assert change(ratio=0.5) is None
@@ -435,6 +438,16 @@ def test_a_sealed_text_cannot_be_altered(site: Site) -> None:
             opened(wrong, site.server)
     with pytest.raises(Refusal, match="bad_data"):
         opened(text, other.server)
+
+
+def test_nothing_can_be_asked_for_beside_a_sealed_text(site: Site) -> None:
+    text = site.live(Order).attributes["data-wsflask-live"]
+
+    for wrong in ({"live": 5}, {"live": text, "limit": 5}, {"live": text, "show_hidden": True}):
+        with pytest.raises(Refusal, match="bad_data"):
+            parse_subscribe(wrong, lambda text: opened(text, site.server))
+    with pytest.raises(Refusal, match="bad_data"):
+        parse_subscribe({"live": text})
 
 
 def test_a_sealed_text_of_another_version_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,6 +486,7 @@ KEY = ObjectId("585a88b208b199f61004d968")
         (lambda: Order.objects(customer=CUSTOMER), [("customer", "==", "UA")]),
         (lambda: Order.objects(total=2**60), [("total", "==", str(2**60))]),
         (lambda: Order.objects(__raw__={"st": {"$eq": "open"}}), [("status", "==", "open")]),
+        (lambda: Order.objects(address__city="Rome"), [("address.city", "==", "Rome")]),
         (lambda: Vehicle.objects(plate="A"), [("plate", "==", "A")]),
     ],
 )
@@ -512,7 +526,6 @@ def test_a_queryset_of_nothing_shows_nothing(site: Site) -> None:
         (lambda: Order.objects(anything=NOON), "'anything' is compared with has no form in JSON"),
         (lambda: Order.objects(ratio=float("nan")), "'ratio' is compared with has no form in JSON"),
         (lambda: Order.objects(secret=1), "'secret' is not exposed; list it"),
-        (lambda: Order.objects(address__city="Rome"), "'address.city'"),
         (lambda: Order.objects(address=Address(city="Rome")), "'address' cannot be compared"),
         (lambda: Order.objects(total__in=range(1001)), "more than 1000 values"),
         (
@@ -545,6 +558,8 @@ def test_what_a_subscription_cannot_ask_for_is_told(site: Site, queryset: Callab
         (Order, {"tag": "p onclick=x"}, "the tag is"),
         (Order, {"fields": "total"}, r"write fields=\('total',\)"),
         (Order, {"fields": {"total": 5}}, "would be refused with bad_data"),
+        (Order, {"limit": 0}, "the limit is 0"),
+        (Order, {"limit": 2000}, "would be refused with too_big"),
         (Order, {"template": 5}, "the template is 5"),
         (Order, {"template": "row.txt"}, "ends in .html"),
         (Order, {"template": "two.html"}, "one element"),
@@ -643,7 +658,7 @@ def test_a_template_that_fails_in_a_worker_spoils_its_row_alone(site: Site, capl
     Order(total=1).save()
     container = site.live(Order, template="row.html")
     bad = Order(total=0).save()
-    rows = [json.loads(row) for row in load_rows(site.query(container), site.server.settings).rows.values()]
+    rows = [json.loads(row.body) for row in load_rows(site.query(container), site.server.settings).rows.values()]
 
     assert {"_id": str(bad.pk), "html": None} in rows
     assert container.inner in [row["html"] for row in rows]
@@ -682,6 +697,50 @@ def test_a_row_begins_with_a_tag_of_the_template(site: Site, text: str) -> None:
 )
 def test_one_element_is_told_from_none_and_from_more(html: str, is_one: bool) -> None:
     assert is_one_element(html) is is_one
+
+
+# --- the whole way
+
+
+def test_a_client_goes_on_from_the_page_on_any_worker(
+    database: Database, servers: harness.Servers, sockets: harness.Sockets
+) -> None:
+    """What changed between the page and the subscription comes as a change; nothing is loaded again."""
+    one, two = (Flight(flight=name, gate="A1", status="open").save() for name in ("UA1", "UA2"))
+    server = servers.gunicorn("tests.apps.live_page:app", workers=2, env={"WSFLASK_MONGODB_URI": database.uri})
+    cookie = harness.login(server.base_url, "ann")
+    request = urllib.request.Request(f"{server.base_url}/flights/open", headers={"Cookie": cookie})
+    with urllib.request.urlopen(request) as answer:
+        page = Container(answer.read().decode())
+    one.update(gate="B2")
+    data: dict[str, Any] = {
+        "live": page.attributes["data-wsflask-live"],
+        "view": page.attributes["data-wsflask-view"],
+        "start_seq": page.attributes["data-wsflask-seq"],
+        "rows": page.ids,
+    }
+
+    assert page.rows == ["UA1: A1", "UA2: A1"]
+    clients = [sockets.connect(server.ws_url, cookie=cookie) for _ in range(4)]
+    for client in clients:
+        client.send("documents", {"action": "subscribe", "data": data}, id="1")
+        reply = client.expect("documents", where=lambda message: message.get("id") == "1")["payload"]
+        assert (reply["state"], reply["rows"], reply["view"]) == ("resumed", 1, data["view"])
+        assert html_of(client) == f"<p data-wsflask-id='\"{one.pk}\"'>UA1: B2</p>"
+    two.update(gate="C3")
+    for client in clients:
+        assert html_of(client) == f"<p data-wsflask-id='\"{two.pk}\"'>UA2: C3</p>"
+    client.send("documents", {"action": "subscribe", "data": {**data, "live": data["live"] + "A"}}, id="2")
+    assert client.expect("error")["payload"]["code"] == "bad_data"
+    eve = sockets.connect(server.ws_url, cookie=harness.login(server.base_url, "eve"))
+    eve.send("documents", {"action": "subscribe", "data": data}, id="3")
+    assert eve.expect("error")["payload"]["code"] == "not_found"
+
+
+def html_of(client: harness.WebSocketClient) -> Any:
+    """Return the HTML of the next change."""
+    message = client.expect("documents", where=lambda message: "message" in message["payload"])
+    return message["payload"]["message"]["html"]
 
 
 # --- the documentation

@@ -17,10 +17,11 @@ from .access.exposure import Exposure, Exposures
 from .config import Settings
 from .errors import ConfigError, Refusal
 from .live.asking import Asked, query_for
+from .live.loads import load_rows
 from .live.markup import in_markup, is_one_element
 from .live.querysets import class_of, wanted_by
 from .live.sealing import sealed
-from .live.snapshot import Loaded, load_rows
+from .live.view import Loaded, Query
 from .session import Sessions
 
 __all__ = ["Pages", "Site"]
@@ -83,6 +84,8 @@ class Pages:
         """
         if not isinstance(tag, str) or not _TAG.match(tag):
             raise ConfigError(f"live(): the tag is {tag!r}; write 'div', say, or 'tbody'")
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ConfigError(f"live(): the limit is {limit!r}; write how many rows at most")
         exposure = self._exposure_of(class_of(documents))
         self._check_template(template)
         wanted = wanted_by(documents, exposure, self._site.settings)
@@ -109,7 +112,7 @@ class Pages:
     def _container(self, parts: dict[str, Any], user: Any, exposure: Exposure) -> tuple[str, str] | None:
         """Return the attributes and the rows, or None where the user has no right."""
         try:
-            query, loaded = self._load(parts, user, exposure)
+            query, loaded = self._load(parts, user)
         except Refusal as refusal:
             if refusal.code in _NO_RIGHT:
                 return None
@@ -118,22 +121,18 @@ class Pages:
         if len(text) > self._site.settings.max_json_string:
             raise ConfigError(f"live() of {exposure.name} has too many values for a client to send back")
         attributes = {"live": text, "view": query.name(self._site.secret), "seq": loaded.position}
-        rows = [str(json.loads(row)["html"]) for row in list(loaded.rows.values())[: parts["limit"]]]
+        seen = list(loaded.rows.values())[: query.limit or None]
+        rows = [str(json.loads(row.body)["html"]) for row in seen]
         if rows and not is_one_element(rows[0]):
             raise ConfigError(f"{parts['template']} has to give one element for a row, with nothing beside it")
         shown = "".join(f' data-wsflask-{name}="{escape(value)}"' for name, value in attributes.items() if value)
         return shown, "\n".join(rows)
 
-    def _load(self, parts: dict[str, Any], user: Any, exposure: Exposure) -> tuple[Any, Loaded]:
-        asked = Asked(parts["class_name"], parts["data_scope"], parts["catalog"])
+    def _load(self, parts: dict[str, Any], user: Any) -> tuple[Query, Loaded]:
+        asked = Asked(**{name: value for name, value in parts.items() if name != "template"})
         query, _ = query_for(asked, user, self._site.exposures, self._site.settings)
         query = in_markup(query, parts["template"], self.render_row, is_strict=True)
-        visible = {*exposure.fields_for(user), "_id", exposure.names.key_attribute}
-        sort = [(name.lstrip("-"), -1 if name.startswith("-") else 1) for name in parts["order_by"] or ()]
-        if not {name for name, _ in sort} <= visible:
-            raise Refusal("forbidden", "a field of an order")
-        by_path = [(exposure.names.path(name), direction) for name, direction in sort]
-        return query, load_rows(query, self._site.settings, by_path, parts["limit"] or 0)
+        return query, load_rows(query, self._site.settings)
 
     # --- a row
 

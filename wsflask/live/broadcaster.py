@@ -19,7 +19,9 @@ from ..protocol.messages import Message
 from ..service import Host, Service
 from .asking import Asked, held_rows, parse_subscribe, query_for
 from .catalog import Right, parse_catalog
+from .markup import in_markup
 from .references import References
+from .sealing import opened
 from .subscriber import Subscriber
 from .view import Query
 from .views import LiveViews
@@ -90,7 +92,7 @@ class Broadcaster(Service):
         if not isinstance(message, dict) or not message.keys() <= {"action", "data"}:
             raise Refusal("bad_data", "a request has an action and data")
         if message.get("action") == "subscribe":
-            self._subscribe(ws, user, parse_subscribe(message.get("data")), {}, answers=True)
+            self._subscribe(ws, user, self._parse(message.get("data")), {}, answers=True)
             return None
         if message.get("action") == "unsubscribe":
             return self._unsubscribe(ws, message.get("data"))
@@ -127,10 +129,19 @@ class Broadcaster(Service):
             pause = min(pause * 1.5, _LONGEST)
         return True
 
+    def _parse(self, data: Any) -> Asked:
+        return parse_subscribe(data, lambda text: opened(text, self.server))
+
+    def _query(self, asked: Asked, user: Any, **options: Any) -> tuple[Query, bool]:
+        query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **options)
+        if asked.template:
+            query = in_markup(query, asked.template, self.server.render_row)
+        return query, is_hidden_shown
+
     def _subscribe(
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
     ) -> Subscriber:
-        query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **acl)
+        query, is_hidden_shown = self._query(asked, user, **acl)
         self._await_feed(asked.class_name)
         if is_position(asked.start_seq):
             if not _is_far(asked.start_seq, self.position):
@@ -160,9 +171,7 @@ class Broadcaster(Service):
             if subscriber.asked is None:
                 continue
             try:
-                query, is_hidden_shown = query_for(
-                    subscriber.asked, user, self.server.exposures, self.server.settings, may_be_empty=True
-                )
+                query, is_hidden_shown = self._query(subscriber.asked, user, may_be_empty=True)
             except Refusal as refusal:  # a field of its scope or order is not for this user any more
                 self.views.end(subscriber, refusal.code)
                 continue
@@ -243,7 +252,11 @@ class Broadcaster(Service):
 
     def _deliver(self, message: Message, connections: Sequence[Connection]) -> None:
         """Send a message to some clients; an application may have its own way with each."""
-        if _hooks_of(type(self)) == _hooks_of(Broadcaster):
+        own = type(self)
+        if (
+            own.send_message is Broadcaster.send_message
+            and own.subscriber_is_connected is Broadcaster.subscriber_is_connected
+        ):
             self.server.hub.send(message, connections)
         else:
             for ws in connections:
@@ -396,10 +409,6 @@ def _answer(class_name: str, subscriber: Subscriber) -> dict[str, Any]:
         "state": subscriber.state,
         "rows": subscriber.rows,
     }
-
-
-def _hooks_of(service: type[Broadcaster]) -> tuple[Any, Any]:
-    return service.send_message, service.subscriber_is_connected
 
 
 def _is_far(seq: str, position: str) -> bool:
