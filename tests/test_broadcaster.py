@@ -161,6 +161,9 @@ class World:
     def start(self) -> None:
         self.task = supervise("broadcaster", self.broadcaster.run)
 
+    def render_row(self, template: str, name: str, row: dict[str, Any]) -> str:
+        return f"<p>{template} {name} {row}</p>"
+
     def client(self, user: User = CHIEF) -> Client:
         return Client(self, user)
 

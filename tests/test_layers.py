@@ -41,6 +41,7 @@ ROWS = {
     "written": 6,
     "blueprint": 7,
     "people": 7,
+    "page": 7,
     "reception": 7,
     "renewals": 7,
     "server": 8,

@@ -29,6 +29,7 @@ from .feed.base import Feed
 from .hub import Hub
 from .identity import Identity
 from .people import People, names_of
+from .page import Pages
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
 from .reception import Reception
@@ -135,6 +136,7 @@ class WebSocketServer:
         self._workers = [self._relay, *services]
         for service in self._workers:
             service.bind(self)
+        self.render_row = Pages(self, app).render_row
         prepare(app)
 
     def expose(self, document_class: Any, **options: Any) -> None:

@@ -36,6 +36,9 @@ class Host(Protocol):
     def secret(self) -> bytes:
         """Key for values that clients hand back; the same in every worker."""
 
+    def render_row(self, template: str, name: str, row: dict[str, Any]) -> str:
+        """Return a row of a live page as HTML; the template knows it as `row` and under this name."""
+
 
 class Service:
     """One channel of the server. Subclass it, name the `channel`, override the hooks that are needed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ _MAX_TEXT = 512
 _KEYS = {
     "class_name", "data_scope", "catalog", "show_hidden", "start_seq", "view", "rows", "order_by", "limit",
 }  # fmt: skip
+#: What goes with the sealed text of a page, which says the rest.
+_LIVE_KEYS = {"live", "start_seq", "view", "rows"}
 _NOT_GIVEN: Any = object()
 
 
@@ -39,14 +41,30 @@ class Asked:
     rows: Sequence[Any] | None = None
     order_by: Any = None
     limit: int | None = None
+    #: The template of the rows on a live page.
+    template: str = ""
 
 
-def parse_subscribe(data: Any) -> Asked:
+def _no_page(text: str) -> dict[str, Any]:
+    raise Refusal("bad_data", "there are no pages")
+
+
+def parse_subscribe(data: Any, open_live: Callable[[str], dict[str, Any]] = _no_page) -> Asked:
     """Return the request in a client's data.
+
+    Args:
+        open_live: `sealing.opened`, for the sealed text of a page.
 
     Raises:
         Refusal: bad_data.
     """
+    template = ""
+    if isinstance(data, dict) and "live" in data:
+        if not isinstance(data["live"], str) or not data.keys() <= _LIVE_KEYS:
+            raise Refusal("bad_data", "the data of a live page")
+        parts = open_live(data["live"])
+        template = parts.pop("template")
+        data = {**parts, **{name: value for name, value in data.items() if name != "live"}}
     if not isinstance(data, dict) or not data.keys() <= _KEYS:
         raise Refusal("bad_data", "the data of a subscription")
     class_name, show_hidden = data.get("class_name"), data.get("show_hidden", False)
@@ -67,9 +85,10 @@ def parse_subscribe(data: Any) -> Asked:
         show_hidden is True,
         texts[0],
         texts[1],
-        rows=rows,
-        order_by=data.get("order_by"),
-        limit=limit,
+        rows,
+        data.get("order_by"),
+        limit,
+        template,
     )
 
 

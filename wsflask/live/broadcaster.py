@@ -22,7 +22,9 @@ from ..service import Host, Service
 from .asking import Asked, held_rows, parse_subscribe, query_for
 from .catalog import Right, parse_catalog
 from .loads import load_rows
+from .markup import in_markup
 from .references import References
+from .sealing import opened
 from .subscriber import Subscriber
 from .view import Loaded, Query
 from .views import LiveViews
@@ -102,7 +104,7 @@ class Broadcaster(Service):
         if not isinstance(message, dict) or not message.keys() <= {"action", "data"}:
             raise Refusal("bad_data", "a request has an action and data")
         if message.get("action") == "subscribe":
-            self._subscribe(ws, user, parse_subscribe(message.get("data")), {}, answers=True)
+            self._subscribe(ws, user, self._parse(message.get("data")), {}, answers=True)
             return None
         if message.get("action") == "unsubscribe":
             return self._unsubscribe(ws, message.get("data"))
@@ -141,10 +143,19 @@ class Broadcaster(Service):
         with self._following:
             return self._following.wait_for(is_reached, timeout)
 
+    def _parse(self, data: Any) -> Asked:
+        return parse_subscribe(data, lambda text: opened(text, self.server))
+
+    def _query(self, asked: Asked, user: Any, **options: Any) -> tuple[Query, bool]:
+        query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **options)
+        if asked.template:
+            query = in_markup(query, asked.template, self.server.render_row)
+        return query, is_hidden_shown
+
     def _subscribe(
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
     ) -> Subscriber:
-        query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **acl)
+        query, is_hidden_shown = self._query(asked, user, **acl)
         self._await_feed(asked.class_name)
         if is_position(asked.start_seq):
             if not _is_far(asked.start_seq, self.views.position):
@@ -174,9 +185,7 @@ class Broadcaster(Service):
             if subscriber.asked is None:
                 continue
             try:
-                query, is_hidden_shown = query_for(
-                    subscriber.asked, user, self.server.exposures, self.server.settings, may_be_empty=True
-                )
+                query, is_hidden_shown = self._query(subscriber.asked, user, may_be_empty=True)
             except Refusal as refusal:  # a field of its scope or order is not for this user any more
                 self.views.end(subscriber, refusal.code)
                 continue
