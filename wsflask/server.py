@@ -28,8 +28,8 @@ from .feed import create_feed
 from .feed.base import Feed
 from .hub import Hub
 from .identity import Identity
-from .people import People, names_of
 from .page import Pages
+from .people import People, names_of
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
 from .reception import Reception
