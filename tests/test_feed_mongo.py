@@ -25,7 +25,8 @@ from wsflask.config import Settings
 from wsflask.embedded import EmbeddedMongo
 from wsflask.embedded.children import free_port
 from wsflask.errors import ConfigError
-from wsflask.feed import Change, Gap, Subscription
+from wsflask.feed import Change, Gap, HistoryLost, Subscription
+from wsflask.feed.changes import Late
 from wsflask.feed.mongo import MongoFeed
 from wsflask.feed.positions import moment_of, position_of
 
@@ -279,7 +280,7 @@ def test_every_change_arrives_once_however_often_collections_join(feed: MongoFee
 def test_a_lost_position_is_a_gap_for_everybody(
     feed: MongoFeed, database: Database, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    def fail(events: object, reached: str) -> None:
+    def fail(events: object, *_: object) -> None:
         if not events:
             return
         monkeypatch.undo()
@@ -314,6 +315,19 @@ def test_a_document_of_almost_16_mb_is_told_whatever_happens_to_it(feed: MongoFe
     assert subscription.statistics()["gaps"] == 0
 
 
+def test_large_documents_are_decoded_when_somebody_looks(feed: MongoFeed, database: Database) -> None:
+    with feed.watch(Gate) as one, feed.watch(Gate) as two:
+        for number in range(3):
+            database["feed_gates"].insert_one({"_id": number, "name": "x" * 5000, "at": {"n": [number]}})
+        changes = [next_change(one) for _ in range(3)]
+        same = [next_change(two) for _ in range(3)]
+
+    assert isinstance(changes[2].image, Late)
+    assert [change.document for change in changes] == list(database["feed_gates"].find())
+    assert all(type(change.document) is dict and change.id == change.document["_id"] for change in changes)
+    assert all(one.document is two.document for one, two in zip(changes, same, strict=True))
+
+
 def test_a_change_too_large_for_an_event_is_a_gap(feed: MongoFeed, database: Database) -> None:
     """Only an id can make it so: it is in an event three times, in the token as hexadecimal digits."""
     with feed.watch(Gate) as gates:
@@ -329,7 +343,7 @@ def test_a_change_too_large_for_an_event_is_a_gap(feed: MongoFeed, database: Dat
 def test_a_fault_of_our_own_is_a_gap_and_not_the_end(
     feed: MongoFeed, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fail(events: object, reached: str) -> None:
+    def fail(events: object, *_: object) -> None:
         if not events:
             return
         monkeypatch.undo()
@@ -478,7 +492,9 @@ def test_a_position_that_the_oplog_has_dropped_is_a_gap(own_mongo: EmbeddedMongo
                 return first is not None and position_of(first["ts"]) > old
 
             wait_until(write_past_it, timeout=6 * PATIENCE)
-            gates._reached = old
+            with pytest.raises(HistoryLost, match="history"):
+                feed.touches(Gate, old, feed.position, 100)
+            feed._progress.position = old
             with feed.watch(Lounge) as lounges:
                 gaps = [next_gap(gates), next_gap(lounges)]
                 client["history"]["feed_lounges"].insert_one({"_id": 2})

@@ -5,9 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import bson
+from bson.codec_options import CodecOptions
+
 from ..errors import WSFlaskError
 
-__all__ = ["Change", "Gap", "HistoryLost", "Touch"]
+__all__ = ["Change", "Gap", "HistoryLost", "Late", "Touch"]
+
+
+class Late:
+    """A document that is decoded when somebody asks for it: of large ones that saves most of the work."""
+
+    __slots__ = ("_decoded", "_options", "_raw")
+
+    def __init__(self, raw: bytes, options: CodecOptions[dict[str, Any]]) -> None:
+        self._raw = raw
+        self._options = options
+        self._decoded: dict[str, Any] | None = None
+
+    @property
+    def decoded(self) -> dict[str, Any]:
+        """The document, the same object for all."""
+        if self._decoded is None:
+            self._decoded = bson.decode(self._raw, self._options)
+        return self._decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +44,13 @@ class Change:
     op: str
     collection: str
     id: Any
-    #: As stored, database field names and BSON types; of a delete the last state, if pre-images are kept, else None.
-    document: dict[str, Any] | None
+    #: The document, perhaps as it came: read `document`.
+    image: dict[str, Any] | Late | None
+
+    @property
+    def document(self) -> dict[str, Any] | None:
+        """As stored: database field names and BSON types; of a delete the last state, if that is kept, else None."""
+        return self.image.decoded if isinstance(self.image, Late) else self.image
 
 
 @dataclass(frozen=True, slots=True)

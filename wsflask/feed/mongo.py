@@ -11,6 +11,7 @@ from typing import Any
 
 import bson.errors
 import mongoengine
+from bson.codec_options import CodecOptions
 from mongoengine import Document
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
@@ -32,7 +33,7 @@ _log = logging.getLogger(__name__)
 #: Milliseconds the server may keep a request for more events open: also the longest delay of a new collection's first
 #: change, and of stop().
 _AWAIT_MS = 250
-#: Seconds between two reads while there is something to read: a round trip costs as much as 30 events.
+#: Seconds between two reads while they come thick: a round trip costs as much as 30 events.
 _PAUSE = 0.004
 #: Seconds without an answer after which the feed no longer counts as live: a few times `_AWAIT_MS`.
 _SILENCE = 3.0
@@ -147,6 +148,8 @@ class MongoFeed(Feed):
         if hello.get("maxWireVersion", 0) >= _PRE_IMAGES:
             options["fullDocumentBeforeChange"] = "whenAvailable"
         opened = self._progress.reopen()
+        for subscription in self._subscriptions:
+            subscription.skip_told()
         start = min(filter(None, (each.reached for each in self._subscriptions)), default=self._progress.position)
         databases = {database for database, _ in opened}
         database = databases.pop() if len(databases) == 1 else None
@@ -179,17 +182,19 @@ class MongoFeed(Feed):
 
     def _follow(self, tail: Tail, stopped: threading.Event) -> None:
         """Hand on what the stream tells, until stopped, or until it ends or other collections are wanted too."""
-        self._heard, self._is_open = time.monotonic(), True
+        self._heard, self._is_open, busy = time.monotonic(), True, 0.0
         while not stopped.is_set() and self._progress.is_current and not tail.is_over:
             events = tail.read(_AWAIT_MS)
             self._heard = time.monotonic()
-            self._hand_on(events, tail.position)
+            self._hand_on(events, tail.position, tail.options)
             if events:
-                stopped.wait(_PAUSE)
+                if self._heard - busy < 2 * _PAUSE:
+                    time.sleep(_PAUSE)
+                busy = self._heard
 
-    def _hand_on(self, events: list[tuple[str, Event]], reached: str) -> None:
+    def _hand_on(self, events: list[tuple[str, Event]], reached: str, options: CodecOptions[dict[str, Any]]) -> None:
         watched = self._progress.opened
-        told = [entry for seq, event in events for entry in told_by(seq, event, watched)]
+        told = [entry for seq, event in events for entry in told_by(seq, event, watched, options)]
         self._dispatch(told, reached, watched)
         self._progress.advance(reached)
 

@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from .changes import Change, Gap
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+
+from .changes import Change, Gap, Late
 from .subscription import Namespace
 from .tail import Event
 
@@ -42,7 +45,9 @@ def pipeline_for(namespaces: Iterable[Namespace], *, with_image: bool = True) ->
     return [{"$match": {"$or": wanted}}, {"$project": _ONE_IMAGE if with_image else _NO_IMAGE}]
 
 
-def told_by(seq: str, event: Event, watched: frozenset[Namespace]) -> list[tuple[Namespace, Change | Gap]]:
+def told_by(
+    seq: str, event: Event, watched: frozenset[Namespace], options: CodecOptions[dict[str, Any]]
+) -> list[tuple[Namespace, Change | Gap]]:
     """Return what an event tells, and to those who watch which of the collections.
 
     That is nothing if a document could not be looked up, as it is deleted since: that follows.
@@ -55,6 +60,8 @@ def told_by(seq: str, event: Event, watched: frozenset[Namespace]) -> list[tuple
         document = event.get("fullDocumentBeforeChange" if op == "D" else "fullDocument")
         if document is None and op != "D":
             return []
+        if isinstance(document, RawBSONDocument):
+            document = Late(bytes(document.raw), options)
         return [(namespace, Change(seq, op, namespace[1], event["documentKey"]["_id"], document))]
     if kind in ("drop", "rename"):
         gap = Gap(seq, f"a collection was changed by {kind}")

@@ -37,6 +37,8 @@ class Subscription:
         self._items: deque[Change | Gap] = deque()
         #: Everything up to this moment was put.
         self._reached = start
+        #: What is not later than this was put before, and may be told again.
+        self._told = start
         self._awaited: str | None = None
         self._filled = threading.Condition(threading.Lock())
         self._is_closed = False
@@ -101,13 +103,13 @@ class Subscription:
     def put(self, items: Sequence[Change | Gap], reached: str) -> None:
         """Add items, now that everything up to the moment `reached` is told; never waits for the consumer.
 
-        Called by the feed. What was put before is left out, so a feed may tell it again.
+        Called by the feed.
         """
         with self._filled:
             if self._is_closed:
                 return
-            if items and moment_of(items[0].seq) <= self._reached:
-                items = [item for item in items if moment_of(item.seq) > self._reached]
+            if items and moment_of(items[0].seq) <= self._told:
+                items = [item for item in items if moment_of(item.seq) > self._told]
             gap = next((number for number in range(len(items), 0, -1) if isinstance(items[number - 1], Gap)), 0)
             if gap:
                 self._give_way(items[gap - 1], gap - 1)
@@ -119,12 +121,17 @@ class Subscription:
             if self._has_news():
                 self._filled.notify()
 
+    def skip_told(self) -> None:
+        """Leave out, from now on, what was put before: the feed begins to tell some of it again."""
+        with self._filled:
+            self._told = self._reached
+
     def lose(self, gap: Gap) -> None:
         """Have a gap take the place of all that waits; called by the feed. What follows may even sort before it."""
         with self._filled:
             if not self._is_closed:
                 self._give_way(gap, 0)
-                self._reached = moment_of(gap.seq)
+                self._reached = self._told = moment_of(gap.seq)
                 self._filled.notify()
 
     @property

@@ -25,6 +25,8 @@ _BATCH = 1000
 _LARGE = 1024 * 1024
 #: Events of one moment that are kept back until its last is there; no subscription holds more by default.
 _MOST_HELD = 10_000
+#: Bytes of an event, on average, from which on its documents are decoded late. Smaller ones cost more that way.
+_LATE = 1500
 #: Milliseconds to wait for the rest of a moment, which is there already unless it ended with the reply.
 _REST_MS = 1
 
@@ -57,11 +59,13 @@ class Tail:
         if database is None:
             stage["allChangesForCluster"] = True
         self._database = client[database or "admin"]
-        self._options = client.codec_options
+        #: How documents are decoded.
+        self.options = client.codec_options
         self._raw = client.codec_options.with_options(document_class=RawBSONDocument)
         self._session = client.start_session(causal_consistency=False)
         self._held: list[tuple[str, Event]] = []
         self._number = _Numbering()
+        self._is_late = False
         self._last = ""
         command: dict[str, Any] = {
             "aggregate": 1,
@@ -101,11 +105,13 @@ class Tail:
             self._last = reply.events[-1]["_id"]["_data"]
         if reply.token != self._last:
             self.position = max(self.position, self._quiet(position_in(reply.token)))
-        elif reply.may_be_cut and self._id and len(events) < _MOST_HELD:
+        elif reply.may_be_cut and self._id:
             moment = moment_of(events[-1][0])
+            self.position = max(self.position, moment_before(moment))
+            if len(events) > _MOST_HELD:
+                return events
             whole = next((n for n in range(len(events), 0, -1) if moment_of(events[n - 1][0]) != moment), 0)
             events, self._held = events[:whole], events[whole:]
-            self.position = max(self.position, moment_before(moment))
         else:
             self.position = position_in(reply.token)
         return events
@@ -132,13 +138,17 @@ class Tail:
 
     def _command(self, command: dict[str, Any]) -> _Reply:
         raw: RawBSONDocument = self._database.command(command, session=self._session, codec_options=self._raw)
-        return _Reply(bson.decode(raw.raw, self._options)["cursor"], len(raw.raw))
+        size = len(raw.raw)
+        reply = _Reply(raw["cursor"] if self._is_late else bson.decode(raw.raw, self.options)["cursor"], size)
+        if reply.events:
+            self._is_late = size > _LATE * len(reply.events)
+        return reply
 
 
 class _Reply:
     """What the server answers to an aggregate or a getMore."""
 
-    def __init__(self, cursor: dict[str, Any], size: int) -> None:
+    def __init__(self, cursor: Mapping[str, Any], size: int) -> None:
         self.id: int = cursor["id"]
         self.collection: str = cursor["ns"].partition(".")[2]
         self.events: list[Event] = cursor["firstBatch"] if "firstBatch" in cursor else cursor["nextBatch"]
