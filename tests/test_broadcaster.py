@@ -543,7 +543,7 @@ def test_who_comes_back_gets_exactly_what_was_missed(world: World) -> None:
     answer = back.subscribe(view=view, start_seq=last)
 
     assert (answer["state"], answer["rows"], answer["view"], answer["seq"]) == ("resumed", 2, view, last)
-    assert back.ops == [("U", "1"), ("D", "2")]
+    assert back.ops == [("D", "2"), ("U", "1")]
     world.database["flights"].update_one({"_id": "1"}, {"$set": {"gate": "D"}})
     world.settle()
     assert back.ops[2:] == [("U", "1")]

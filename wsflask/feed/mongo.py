@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 #: Milliseconds the server may keep a request for more events open: also the longest delay of a new collection's first
 #: change, and of stop().
 _AWAIT_MS = 250
+#: The same for a stream that was just opened: more collections will be asked for, and loads wait for it.
+_EARLY_MS, _EARLY = 20, 1.0
 #: Seconds between two reads while they come thick: a round trip costs as much as 30 events.
 _PAUSE = 0.004
 #: Seconds without an answer after which the feed no longer counts as live: a few times `_AWAIT_MS`.
@@ -184,7 +186,7 @@ class MongoFeed(Feed):
         """Hand on what the stream tells, until stopped, or until it ends or other collections are wanted too."""
         self._heard, self._is_open, busy = time.monotonic(), True, 0.0
         while not stopped.is_set() and self._progress.is_current and not tail.is_over:
-            events = tail.read(_AWAIT_MS)
+            events = tail.read(_EARLY_MS if self._heard - opened < _EARLY else _AWAIT_MS)
             self._heard = time.monotonic()
             self._hand_on(events, tail.position, tail.options)
             if events:
