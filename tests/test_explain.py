@@ -126,8 +126,15 @@ class Cat(Pet):
 
 
 ANN = SimpleNamespace(get_id=lambda: "ann", name="Ann", groups=["vets"], is_authenticated=True, is_active=True)
-MAX = {"_id": ObjectId(), "_cls": "Pet", "n": "Max", "owner": "ann", "chip": "c-1", "toys": ["ball", "bone"],
-       "homes": [{"city": "Oslo"}, {"city": "Bonn"}]}  # fmt: skip
+MAX = {
+    "_id": ObjectId(),
+    "_cls": "Pet",
+    "n": "Max",
+    "owner": "ann",
+    "chip": "c-1",
+    "toys": ["ball", "bone"],
+    "homes": [{"city": "Oslo"}, {"city": "Bonn"}],
+}
 
 
 def judged(read: Any, raw: Any = MAX, *, who: Any = ANN, cls: Any = Pet, **more: Any) -> Explanation:
