@@ -59,6 +59,8 @@ class Gap:
 
     seq: str
     reason: str
+    #: The collection that it is about; None: every one that is watched.
+    collection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

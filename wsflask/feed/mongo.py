@@ -184,7 +184,8 @@ class MongoFeed(Feed):
 
     def _follow(self, tail: Tail, stopped: threading.Event) -> None:
         """Hand on what the stream tells, until stopped, or until it ends or other collections are wanted too."""
-        self._heard, self._is_open, busy = time.monotonic(), True, 0.0
+        opened = time.monotonic()
+        self._heard, self._is_open, busy = opened, True, 0.0
         while not stopped.is_set() and self._progress.is_current and not tail.is_over:
             events = tail.read(_EARLY_MS if self._heard - opened < _EARLY else _AWAIT_MS)
             self._heard = time.monotonic()

@@ -64,10 +64,9 @@ def told_by(
             document = Late(bytes(document.raw), options)
         return [(namespace, Change(seq, op, namespace[1], event["documentKey"]["_id"], document))]
     if kind in ("drop", "rename"):
-        gap = Gap(seq, f"a collection was changed by {kind}")
-        places = (event["ns"], event.get("to"))
-        return [((place["db"], place["coll"]), gap) for place in places if place]
+        reason, places = f"a collection was changed by {kind}", (event["ns"], event.get("to"))
+        return [((place["db"], place["coll"]), Gap(seq, reason, place["coll"])) for place in places if place]
     if kind == "dropDatabase":
-        gap = Gap(seq, "the database was dropped")
-        return [(namespace, gap) for namespace in watched if namespace[0] == event["ns"]["db"]]
+        lost = [namespace for namespace in watched if namespace[0] == event["ns"]["db"]]
+        return [(namespace, Gap(seq, "the database was dropped", namespace[1])) for namespace in lost]
     return []

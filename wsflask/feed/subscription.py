@@ -110,13 +110,10 @@ class Subscription:
                 return
             if items and moment_of(items[0].seq) <= self._told:
                 items = [item for item in items if moment_of(item.seq) > self._told]
-            gap = next((number for number in range(len(items), 0, -1) if isinstance(items[number - 1], Gap)), 0)
-            if gap:
-                self._give_way(items[gap - 1], gap - 1)
-            if len(self._items) + len(items) - gap > self._backlog:
-                self._give_way(Gap(items[-1].seq, "the subscription fell behind"), len(items) - gap)
+            if len(self._items) + len(items) > self._backlog:
+                self._give_way(Gap(items[-1].seq, "the subscription fell behind"), len(items))
             else:
-                self._items.extend(items[gap:])
+                self._items.extend(items)
             self._reached = max(self._reached, reached)
             if self._has_news():
                 self._filled.notify()
@@ -139,7 +136,7 @@ class Subscription:
         """The moment up to which everything was put."""
         return self._reached
 
-    def _give_way(self, gap: Change | Gap, more: int) -> None:
+    def _give_way(self, gap: Gap, more: int) -> None:
         self._dropped += len(self._items) + more
         self._gaps += 1
         self._items.clear()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mongoengine import Document
@@ -189,7 +188,10 @@ class Broadcaster(Service):
             except Refusal as refusal:  # a field of its scope or order is not for this user any more
                 self.views.end(subscriber, refusal.code)
                 continue
-            if query.key != subscriber.view.key:
+            if query.key == subscriber.view.key:
+                if query.is_judged:
+                    self.views.judge(subscriber.view)
+            else:
                 ws.revoke()
                 parameters = {**subscriber.parameters, **_parameters(subscriber.asked, query, is_hidden_shown)}
                 self.views.move(subscriber, query, parameters)
@@ -225,12 +227,11 @@ class Broadcaster(Service):
             items = feed.take_many(_BATCH, _QUIET)
             if not items and feed.is_closed:
                 return self._followed != frozenset()
-            for is_gap, group in itertools.groupby(items, lambda item: isinstance(item, Gap)):
-                if is_gap:
-                    for gap in group:
-                        self.views.begin(gap.seq, gap.collections)
+            for group in _in_parts(items):
+                if isinstance(group, Gap):
+                    self.views.begin(group.seq, group.collection)
                 else:
-                    self.views.follow(list(group))
+                    self.views.follow(group)
             self.views.reach(feed.position)
             with self._following:
                 self._following.notify_all()
@@ -384,6 +385,19 @@ class Broadcaster(Service):
             _log.exception("an acl for %s failed and denies", exposure.name)
             return False
         return exposure.may_read(access, doc.to_mongo().to_dict())
+
+
+def _in_parts(items: Sequence[Change | Gap]) -> Iterator[list[Change] | Gap]:
+    """Yield the gaps one by one, and the changes between them together."""
+    changes: list[Change] = []
+    for item in items:
+        if isinstance(item, Change):
+            changes.append(item)
+        else:
+            yield changes
+            changes = []
+            yield item
+    yield changes
 
 
 def _parameters(asked: Asked, query: Query, is_hidden_shown: bool) -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator
 
-from ..access.compare import NULL, Normal, normal
+from ..access.compare import Normal
+from ..access.paths import values_at
 from ..access.scope import Condition, Scope
 from ..feed.base import Change
 from .keys import row_key
@@ -173,10 +173,10 @@ class _Collection:
     def candidates(self, change: Change) -> list[View]:
         found: dict[View, None] = dict.fromkeys(self._held(row_key(change.id)))
         found.update(self.loading)
-        if change.op != "D" and change.document is not None:
+        if (document := change.document) is not None and change.op != "D":
             found.update(self._unindexed)
             for field, by_value in self._by_value.items():
-                for value in _values(change.document, field):
+                for value in values_at(document, field):
                     views = by_value.get(value)
                     if views is not None:
                         found.update(views)
@@ -187,13 +187,6 @@ class _Collection:
         if held is None:
             return ()
         return held if isinstance(held, tuple) else (held,)
-
-
-def _values(document: Mapping[str, Any], field: str) -> Iterable[Normal]:
-    value = document.get(field)
-    if isinstance(value, list):
-        return {normal(item) for item in value}
-    return (normal(value) if value is not None else NULL,)
 
 
 def _indexable(view: View) -> tuple[str, frozenset[Normal]] | None:

@@ -37,16 +37,15 @@ class Past:
         """Whether there is a position after which changes are known."""
         return self._begin != ""
 
-    def begin(self, position: str, collections: Iterable[str] | None = None) -> None:
-        """Forget everything, or what is known of some collections; what comes after the position will be known."""
-        if collections is None:
+    def begin(self, position: str, collection: str | None = None) -> None:
+        """Forget everything, or what is known of one collection; what comes after the position will be known."""
+        if collection is None:
             self._begin = position
             self._collections.clear()
             self._floors.clear()
         else:
-            for collection in collections:
-                self._collections.pop(collection, None)
-                self._floors[collection] = position
+            self._collections.pop(collection, None)
+            self._floors[collection] = position
 
     def floor(self, collection: str) -> str:
         """Return the position after which every change is known; "": none is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -213,6 +213,20 @@ class LiveViews:
             if subscriber.stage is Stage.SENDING:
                 self._delivery.start(subscriber)
 
+    def judge(self, view: View) -> None:
+        """Load a view again, and tell its subscribers which rows are gone, new, or have other fields."""
+        with self._lock:
+            if not view.is_loaded or view in self._loading:
+                self._lose(view)
+                return
+            before, live = Shown(view.digests()), []
+            for one in self._watchers.of_view(view):
+                if one.stage is Stage.LIVE:
+                    one.stage, one.before = Stage.WAITING, before
+                    live.append(one)
+            self._lose(view)
+            self._load_for(view, live)
+
     def end(self, subscriber: Subscriber, code: str) -> None:
         """End a subscription that its user may not have any more."""
         with self._lock:
@@ -371,13 +385,13 @@ class LiveViews:
 
     # --- changes
 
-    def begin(self, position: str = "", collections: Collection[str] | None = None) -> None:
-        """Follow from the position on; what was held before, of all collections or some, may have missed changes."""
+    def begin(self, position: str = "", collection: str | None = None) -> None:
+        """Follow from the position on; what was held before, of all collections or of one, may have missed changes."""
         with self._lock:
-            self.position = max(self.position, position) if collections is not None else position
-            self._past.begin(position, collections)
+            self.position = max(self.position, position) if collection is not None else position
+            self._past.begin(position, collection)
             for view in self._index:
-                if collections is None or view.collection in collections:
+                if collection is None or view.collection == collection:
                     self._lose(view)
 
     def reach(self, position: str) -> None:
