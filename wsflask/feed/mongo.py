@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 #: Milliseconds the server may keep a request for more events open: also the longest delay of a new collection's first
 #: change, and of stop().
-_AWAIT_MS = 250
+_AWAIT_MS = 100
 #: The same for a stream that was just opened: more collections will be asked for, and loads wait for it.
 _EARLY_MS, _EARLY = 20, 1.0
 #: Seconds between two reads while they come thick: a round trip costs as much as 30 events.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mongoengine import Document
@@ -13,18 +12,19 @@ from mongoengine import Document
 from ..access.grants import NOTHING
 from ..config import Settings
 from ..errors import Refusal
-from ..feed.base import Change, Gap, Subscription
+from ..feed.base import Change
 from ..feed.positions import is_position, position_of, timestamp_of
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
 from .asking import Asked, held_rows, parse_subscribe, query_for
 from .catalog import Right, parse_catalog
+from .following import Following
 from .loads import load_rows
 from .markup import in_markup
 from .references import References
 from .sealing import opened
-from .subscriber import Subscriber
+from .subscriber import Stage, Subscriber
 from .view import Loaded, Query
 from .views import LiveViews
 
@@ -35,15 +35,10 @@ __all__ = ["Broadcaster"]
 
 _log = logging.getLogger(__name__)
 
-#: Changes that are taken in together: what their rows refer to is loaded by one query for each class.
-_BATCH = 200
-#: Seconds without a change after which views that nobody watches are looked through.
-_QUIET = 1.0
-#: The shortest wait in which the loop looks at its sockets.
-_A_MOMENT = 1e-6
-#: Seconds that a load waits for the feed: a write that was made just before is in it by then. On a quiet database the
-#: feed does not come to the present, and nothing is missed.
-_A_WHILE = 0.025
+#: Seconds that a load waits at most for the feed to come to the present: what was written just before is in the rows.
+_A_WHILE = 0.15
+#: Seconds between two looks at whether a client has its rows.
+_LOOK = 0.01
 #: Seconds by which another worker may be ahead of this one.
 _AHEAD = 60
 
@@ -59,25 +54,15 @@ class Broadcaster(Service):
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
-        self._views = self._new_views() if server is not None else None
-        self._feed: Subscription | None = None
-        self._followed: frozenset[str] = frozenset()
-        self._following = threading.Condition(threading.Lock())
+        if server is not None:
+            self.bind(server)
 
     def bind(self, server: Host) -> None:
         """Note the server; called once before any hook."""
         super().bind(server)
-        self._views = self._new_views()
-
-    @property
-    def views(self) -> LiveViews:
-        """The views of this process."""
-        if self._views is None:
-            self._views = self._new_views()
-        return self._views
-
-    def _new_views(self) -> LiveViews:
-        return LiveViews(self.server.settings, self.server.secret, self._deliver, self._load)
+        #: The views of this process.
+        self.views = LiveViews(server.settings, server.secret, self._deliver, self._load)
+        self._followed = Following(server, self.views, self.channel)
 
     def _load(self, query: Query, settings: Settings, position: Callable[[], str]) -> Loaded:
         """Find the rows of a query at the feed's position, once the feed has come to what was written just now."""
@@ -85,7 +70,7 @@ class Broadcaster(Service):
             return load_rows(query, settings, str)
         present = query.exposure.document_class._get_db().command("ping").get("operationTime")
         if present is not None:
-            self._reach(position_of(present), _A_WHILE)
+            self._followed.reach(position_of(present), _A_WHILE)
         return load_rows(query, settings, position)
 
     # --- what clients ask
@@ -127,20 +112,18 @@ class Broadcaster(Service):
         if not isinstance(data, dict) or data.keys() != {"seq"} or not is_position(data["seq"]):
             raise Refusal("bad_data", "a position")
         timeout = self.server.settings.database_timeout
-        if not self._reach(data["seq"], timeout) or not self.views.settle(ws, timeout):
+        if not self._followed.reach(data["seq"], timeout) or not self._settle(ws, timeout):
             raise Refusal("unavailable", "the position was not reached")
         return {"seq": data["seq"]}
 
-    def _reach(self, position: str, timeout: float) -> bool:
-        """Wait until every change up to a position is in the views; return whether it came to that. May switch."""
-
-        def is_reached() -> bool:
-            if self._feed is not None and self.views.position < position:
-                self._feed.wake_at(position)
-            return self.views.position >= position
-
-        with self._following:
-            return self._following.wait_for(is_reached, timeout)
+    def _settle(self, ws: Connection, timeout: float) -> bool:
+        """Wait until the client has been sent all rows of what it watches; return whether it came to that."""
+        deadline = time.monotonic() + timeout
+        while any(one.stage is not Stage.LIVE for one in self.views.subscriptions_of(ws)):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK)
+        return True
 
     def _parse(self, data: Any) -> Asked:
         return parse_subscribe(data, lambda text: opened(text, self.server))
@@ -155,12 +138,12 @@ class Broadcaster(Service):
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
     ) -> Subscriber:
         query, is_hidden_shown = self._query(asked, user, **acl)
-        self._await_feed(asked.class_name)
+        self._followed.await_class(asked.class_name)
         if is_position(asked.start_seq):
             if not _is_far(asked.start_seq, self.views.position):
                 # The worker that told it may be ahead of this one.
-                self._reach(asked.start_seq, self.server.settings.database_timeout)
-            self.views.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
+                self._followed.reach(asked.start_seq, self.server.settings.database_timeout)
+            self.views.resuming.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
         parameters = {**_parameters(asked, query, is_hidden_shown), **acl, **extra}
         subscriber = self.views.attach(
             ws, query, parameters, held=held_rows(asked, query.exposure), asked=None if acl else asked
@@ -200,60 +183,7 @@ class Broadcaster(Service):
 
     def run(self) -> None:
         """Follow the changes of all exposed classes; each start begins with a fresh load of what is watched."""
-        while True:
-            exposed = list(self.server.exposures)
-            with self._following:
-                if not exposed:
-                    self._following.wait(_QUIET)
-                    continue
-            feed = self.server.feed.watch(*(exposure.document_class for exposure in exposed), name=self.channel)
-            with feed:
-                self.views.begin(feed.position)
-                with self._following:
-                    self._feed = feed
-                    self._followed = frozenset(exposure.name for exposure in exposed)
-                    self._following.notify_all()
-                try:
-                    is_over = self._follow(feed)
-                finally:
-                    with self._following:
-                        self._feed, self._followed = None, frozenset()
-            if is_over:
-                return
-
-    def _follow(self, feed: Subscription) -> bool:
-        """Take in what the feed tells; return whether it has ended by itself."""
-        while True:
-            items = feed.take_many(_BATCH, _QUIET)
-            if not items and feed.is_closed:
-                return self._followed != frozenset()
-            for group in _in_parts(items):
-                if isinstance(group, Gap):
-                    self.views.begin(group.seq, group.collection)
-                else:
-                    self.views.follow(group)
-            self.views.reach(feed.position)
-            with self._following:
-                self._following.notify_all()
-            self.views.sweep()
-            time.sleep(_A_MOMENT)  # a long backlog does not keep the other greenlets from their turn
-
-    def _await_feed(self, class_name: str) -> None:
-        """Wait until changes of the class are followed: a load may only begin then. May switch.
-
-        Raises:
-            Refusal: unavailable.
-        """
-        with self._following:
-            if class_name in self._followed:
-                return
-            if self._feed is not None:
-                self._followed = frozenset()  # exposed after the feed was asked: ask again, for all
-                self._feed.close()
-            if not self._following.wait_for(
-                lambda: class_name in self._followed, self.server.settings.database_timeout
-            ):
-                raise Refusal("unavailable", "the feed is not followed yet")
+        self._followed.run()
 
     def _deliver(self, message: Message, connections: Sequence[Connection]) -> None:
         """Send a message to some clients; an application may have its own way with each."""
@@ -385,19 +315,6 @@ class Broadcaster(Service):
             _log.exception("an acl for %s failed and denies", exposure.name)
             return False
         return exposure.may_read(access, doc.to_mongo().to_dict())
-
-
-def _in_parts(items: Sequence[Change | Gap]) -> Iterator[list[Change] | Gap]:
-    """Yield the gaps one by one, and the changes between them together."""
-    changes: list[Change] = []
-    for item in items:
-        if isinstance(item, Change):
-            changes.append(item)
-        else:
-            yield changes
-            changes = []
-            yield item
-    yield changes
 
 
 def _parameters(asked: Asked, query: Query, is_hidden_shown: bool) -> dict[str, Any]:

@@ -33,10 +33,16 @@ class ViewIndex:
     def __iter__(self) -> Iterator[View]:
         return iter(tuple(self._by_key.values()))
 
-    @property
-    def expands(self) -> bool:
-        """Whether any view shows other documents in its rows."""
-        return self._expanding > 0
+    def expanding(self, changes: Iterable[Change]) -> list[tuple[View, Change]]:
+        """Return which of the changes may touch which views that show other documents in their rows."""
+        if not self._expanding:
+            return []
+        return [
+            (view, change)
+            for change in changes
+            for view in self.candidates(change)
+            if view.query.projection.expands
+        ]
 
     def get(self, key: str) -> View | None:
         """Return the view of that query key."""

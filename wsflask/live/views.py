@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
 
-from ..access.exposure import Exposure
 from ..config import Settings
 from ..errors import Refusal
-from ..feed.base import Change, HistoryLost, Touch
+from ..feed.base import Change
 from ..protocol.messages import Message
 from .asking import Asked
-from .before import Before, Held, Shown, Told, Unknown
+from .before import Shown
 from .delivery import Delivery, position_lost
+from .expanding import loaded_references
 from .greeting import Greeting
 from .index import ViewIndex
 from .keys import row_key
@@ -25,6 +24,7 @@ from .loading import Load, Loading
 from .loads import load_rows
 from .past import Past
 from .references import References
+from .resuming import Resuming
 from .rows import RowsView
 from .subscriber import Stage, Subscriber
 from .view import Emission, Loaded, Query, View
@@ -40,10 +40,6 @@ _log = logging.getLogger(__name__)
 
 #: A subscriber waits this many times the time-out of one query for its rows: a load may need several.
 _QUERIES = 3
-#: Seconds between two looks at whether a client has its rows.
-_LOOK = 0.01
-#: What asks the database for changes: document class, after which position, up to which, how many at most.
-History = Callable[[Any, str, str, int], Sequence[Touch]]
 
 
 class LiveViews:
@@ -72,7 +68,8 @@ class LiveViews:
         self._index = ViewIndex()
         self._watchers = Watchers()
         self._past = Past(settings.view_history)
-        self._reaching = threading.Lock()
+        #: For clients that come back.
+        self.resuming = Resuming(self._lock, self._past, settings.view_history)
         most = settings.feed_backlog + settings.view_max_rows
         self._delivery = Delivery(self._lock, self._watchers, deliver, most)
         self._loading = Loading(
@@ -141,26 +138,11 @@ class LiveViews:
             self.sweep()
         return subscriber
 
-    def _before(self, subscriber: Subscriber) -> Before | None:
-        """Return what a client has already; None: that cannot be told, or it has nothing."""
-        if subscriber.before is not None or not subscriber.start_seq:
-            return subscriber.before
-        view, start_seq = subscriber.view, subscriber.start_seq
-        touched = self._past.since(view.collection, start_seq) if start_seq <= self.position else None
-        if touched is None:
-            return None
-        if subscriber.held is not None:
-            return Held(subscriber.held, touched)
-        if isinstance(view, RowsView):
-            departed = view.departed_since(start_seq)
-            return Told(departed, touched) if departed is not None else Unknown(touched)
-        return None
-
     def _greet(self, subscriber: Subscriber) -> None:
         """Have the subscriber sent what it lacks: at once where that is known, else when the view is loaded."""
         view = subscriber.view
         if view.is_loaded:
-            before = self._before(subscriber)
+            before = self.resuming.before(subscriber, self.position)
             if isinstance(view, WindowView) and not view.needs_rows:
                 Greeting(view, view.rows(), self.position).greet(subscriber, before)
                 return
@@ -184,7 +166,7 @@ class LiveViews:
         raise subscriber.error or Refusal("unavailable", "the rows took too long")
 
     def send(self, subscriber: Subscriber) -> None:
-        """Send the first rows, then what changed meanwhile, until the subscriber is up to date. May switch."""
+        """Send what `wait` waited for, then what changed meanwhile. May switch."""
         self._delivery.send(subscriber)
 
     def move(self, subscriber: Subscriber, query: Query, parameters: dict[str, Any]) -> None:
@@ -197,13 +179,12 @@ class LiveViews:
             if self._watchers.find(ws, old) is not subscriber or old.key == query.key:
                 return
             view = self._index.get(query.key) or self._new_view(query)
-            is_known = subscriber.stage is Stage.LIVE and old.is_loaded
-            before = Shown(old.digests()) if is_known else None
+            before = Shown(old.digests()) if subscriber.stage is Stage.LIVE and old.is_loaded else None
             moved_from = subscriber.moved_from or old.name
             self._silence(subscriber)
             self._watchers.remove(subscriber)
             subscriber.view, subscriber.parameters, subscriber.stage = view, parameters, Stage.WAITING
-            subscriber.before, subscriber.is_reset, subscriber.moved_from = before, not is_known, moved_from
+            subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
             same = self._watchers.find(ws, view)
             if same is not None:  # the connection watches that view already: what were two are one now
                 self._silence(same)
@@ -232,15 +213,6 @@ class LiveViews:
         with self._lock:
             if self._watchers.find(subscriber.ws, subscriber.view) is subscriber:
                 self._tell_end(subscriber, code)
-
-    def settle(self, ws: Connection, timeout: float) -> bool:
-        """Wait until the connection has been sent all rows of what it watches; return whether it came to that."""
-        deadline = time.monotonic() + timeout
-        while any(one.stage is not Stage.LIVE for one in self.subscriptions_of(ws)):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_LOOK)
-        return True
 
     def detach(self, ws: Connection, name: str) -> bool:
         """End a subscription; return whether there was one."""
@@ -310,7 +282,7 @@ class LiveViews:
             self._index.begin_load(view)
             return False
         self._loading.forget(view)
-        befores = [self._before(subscriber) for subscriber in load.waiting]
+        befores = [self.resuming.before(subscriber, self.position) for subscriber in load.waiting]
         for emission in self._index.finish_load(view, loaded, self.position):
             self._tell(view, self.position, emission)
         greeting = Greeting(view, view.rows() if isinstance(view, WindowView) else loaded.rows, self.position)
@@ -354,35 +326,6 @@ class LiveViews:
         self._remove(subscriber)
         self._delivery.tell_one(subscriber.ws, subscriber.view.notice("end", "", view=name, code=code))
 
-    # --- the past
-
-    def reach_back(self, exposure: Exposure, start_seq: str, history: History) -> None:
-        """Learn what changed in the class's collection since a position, if it is not known. May switch.
-
-        Args:
-            history: asks the database.
-        """
-        collection = exposure.collection
-        with self._lock:
-            floor = self._past.floor(collection)
-            if not floor or floor <= start_seq or start_seq > self.position:
-                return
-        with self._reaching:  # one at a time: the next may find that it knows enough
-            with self._lock:
-                floor = self._past.floor(collection)
-            if floor <= start_seq:
-                return
-            try:
-                touches = history(exposure.document_class, start_seq, floor, self._settings.view_history)
-            except HistoryLost:
-                return
-            except PyMongoError as error:
-                _log.warning("the history of %s could not be read: %s", exposure.name, type(error).__name__)
-                return
-            with self._lock:
-                if self._past.floor(collection) == floor:
-                    self._past.extend(collection, start_seq, ((one.seq, row_key(one.id), one.op) for one in touches))
-
     # --- changes
 
     def begin(self, position: str = "", collection: str | None = None) -> None:
@@ -407,31 +350,12 @@ class LiveViews:
         Args:
             seq: what clients are told as the position, in place of the changes' own.
         """
-        references = self._references_for(changes)
+        with self._lock:
+            wanted = self._index.expanding(changes)
+        references = loaded_references(wanted, self._settings.database_timeout)
         for change in changes:
             with self._lock:
                 self._apply(change, references, seq or change.seq or self.position)
-
-    def _references_for(self, changes: Sequence[Change]) -> References:
-        references = References()
-        with self._lock:
-            if not self._index.expands:
-                return references
-            wanted = [
-                (view, change)
-                for change in changes
-                for view in self._index.candidates(change)
-                if view.query.projection.expands
-            ]
-        if wanted:
-            try:
-                references.load(
-                    lambda found: (view.missing(change, found) for view, change in wanted),
-                    self._settings.database_timeout,
-                )
-            except PyMongoError as error:
-                _log.warning("what changed rows refer to could not be loaded: %s", type(error).__name__)
-        return references
 
     def _apply(self, change: Change, references: References, seq: str) -> None:
         for view in self._index.candidates(change):
