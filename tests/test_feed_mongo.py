@@ -17,7 +17,7 @@ from pathlib import Path
 import mongoengine
 import pytest
 from mongoengine import Document, StringField
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from tests import harness
 from tests.harness import PATIENCE, Database, wait_until
@@ -28,7 +28,7 @@ from wsflask.errors import ConfigError
 from wsflask.feed import Change, Gap, HistoryLost, Subscription
 from wsflask.feed.changes import Late
 from wsflask.feed.mongo import MongoFeed
-from wsflask.feed.positions import moment_of, position_of
+from wsflask.feed.positions import moment_of, numbered, position_of
 
 
 class Gate(Document):
@@ -226,6 +226,22 @@ def test_a_reply_that_ends_in_the_midst_of_a_moment_is_completed(feed: MongoFeed
 
     assert len(items) == 2500
     assert len({moment_of(item.seq) for item in items}) == 1
+
+
+def test_a_moment_larger_than_a_reply_is_told_whole(feed: MongoFeed, database: Database) -> None:
+    """A transaction of 24 MB in two collections: the server can not send it at once."""
+    with feed.watch(Gate, Lounge) as subscription:
+        for name in ("feed_gates", "feed_lounges"):
+            database[name].insert_one({})
+            next_change(subscription)
+        with database.client.start_session() as session, session.start_transaction():
+            for _ in range(12):
+                for name in ("feed_gates", "feed_lounges"):
+                    database[name].insert_one({"x": "x" * 1_000_000}, session=session)
+        items = subscription.take_many(1, PATIENCE)
+
+    assert len(items) == 24
+    assert [item.seq for item in items][-2:] == [numbered(moment_of(items[0].seq), 11)] * 2
 
 
 def test_an_update_tells_the_newest_state_and_the_delete_follows(feed: MongoFeed, database: Database) -> None:
@@ -505,6 +521,32 @@ def test_a_position_that_the_oplog_has_dropped_is_a_gap(own_mongo: EmbeddedMongo
 
     assert all("history" in gap.reason for gap in gaps)
     assert change.id == 2
+
+
+def test_the_history_of_a_frozen_database_is_not_waited_for(own_mongo: EmbeddedMongo) -> None:
+    feed = MongoFeed(Settings(mongodb_uri=own_mongo.uri_of("frozen"), database_timeout=0.5))
+    mongoengine.disconnect_all()
+    client = mongoengine.connect(host=own_mongo.uri_of("frozen"), uuidRepresentation="standard")
+    feed.start()
+    try:
+        since = feed.position
+        client["frozen"]["feed_gates"].insert_one({"_id": 1})
+        wait_until(lambda: feed.position > since)
+        assert len(feed.touches(Gate, since, feed.position, 10)) == 1
+        assert own_mongo.pid is not None
+        os.kill(own_mongo.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            with pytest.raises((HistoryLost, PyMongoError)):
+                feed.touches(Gate, since, feed.position, 10)
+        finally:
+            os.kill(own_mongo.pid, signal.SIGCONT)
+
+        assert time.monotonic() - began < PATIENCE
+        assert len(feed.touches(Gate, since, feed.position, 10)) == 1
+    finally:
+        feed.stop()
+        mongoengine.disconnect_all()
 
 
 def test_a_feed_that_starts_before_its_database_tells_of_a_gap(own_mongo: EmbeddedMongo) -> None:

@@ -57,8 +57,8 @@ class Feed(ABC):
         if not document_classes:
             raise ConfigError("watch() needs at least one document class")
         namespaces = frozenset(namespace_of(document_class) for document_class in document_classes)
-        subscription = Subscription(name, namespaces, self._settings.feed_backlog, self._forget, self.position)
         with self._lock:
+            subscription = Subscription(name, namespaces, self._settings.feed_backlog, self._forget, self.position)
             self._subscriptions += (subscription,)
         try:
             self._watch(namespaces, document_classes)

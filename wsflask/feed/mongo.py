@@ -36,7 +36,7 @@ _AWAIT_MS = 100
 #: The same for a stream that was just opened: more collections will be asked for, and loads wait for it.
 _EARLY_MS, _EARLY = 20, 1.0
 #: Seconds between two reads while they come thick: a round trip costs as much as 30 events.
-_PAUSE = 0.004
+_PAUSE = 0.002
 #: Seconds without an answer after which the feed no longer counts as live: a few times `_AWAIT_MS`.
 _SILENCE = 3.0
 #: Milliseconds after which a silent connection is given up. Long enough to search a large oplog for the position.
@@ -198,8 +198,9 @@ class MongoFeed(Feed):
     def _hand_on(self, events: list[tuple[str, Event]], reached: str, options: CodecOptions[dict[str, Any]]) -> None:
         watched = self._progress.opened
         told = [entry for seq, event in events for entry in told_by(seq, event, watched, options)]
-        self._dispatch(told, reached, watched)
-        self._progress.advance(reached)
+        with self._lock:  # who begins to watch meanwhile begins before all of it, or after
+            self._dispatch(told, reached, watched)
+            self._progress.advance(reached)
 
     def _failed(self, error: Exception) -> None:
         """Note the outage; forget a position that can not be taken up again."""

@@ -9,7 +9,7 @@ import bson
 from bson import Int64, Timestamp
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError
 
 from .positions import moment_before, moment_of, numbered, position_in, position_of
 from .subscription import Namespace
@@ -137,9 +137,14 @@ class Tail:
         )
 
     def _command(self, command: dict[str, Any]) -> _Reply:
-        raw: RawBSONDocument = self._database.command(command, session=self._session, codec_options=self._raw)
+        try:
+            raw: RawBSONDocument = self._database.command(command, session=self._session, codec_options=self._raw)
+        except AutoReconnect:
+            self._id = 0  # the connection is lost, and the cursor with it
+            raise
         size = len(raw.raw)
-        reply = _Reply(raw["cursor"] if self._is_late else bson.decode(raw.raw, self.options)["cursor"], size)
+        is_late = self._is_late or size >= _LARGE
+        reply = _Reply(raw["cursor"] if is_late else bson.decode(raw.raw, self.options)["cursor"], size)
         if reply.events:
             self._is_late = size > _LATE * len(reply.events)
         return reply
