@@ -286,7 +286,7 @@ class Clipboard {
   /** Whether nothing was heard on this connection: then its position need not be a later one. */
   #isFresh = true;
   /** Names this page's commands, so that one sent twice is applied once. */
-  #page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
+  #page = crypto.getRandomValues(new Uint32Array(4)).join("");
   #commands = 0;
 
   /** @param {import("./messenger.js").Messenger} messenger */
@@ -535,39 +535,80 @@ class WSFlaskError extends Error {
   }
 }
 
+// --- wsflask/rows.js
+
+/** Rows by their key, and in order; no I/O. */
+
+/** @typedef {Record<string, any>} Row with its `_id` */
+
+/** The rows of a view. */
+class Rows {
+  /** @type {Map<unknown, Row>} */
+  byKey = new Map();
+  /** @type {unknown[]} */
+  #keys = [];
+  /** The rows in order, made when somebody asks for them. @type {Row[] | null} */
+  #list = null;
+
+  /** The rows in order; another array after each change. @returns {readonly Row[]} */
+  get list() {
+    return (this.#list ??= this.#keys.map((key) => /** @type {Row} */ (this.byKey.get(key))));
+  }
+
+  /**
+   * Put a row, or take it out (null), and return the one that was there.
+   * @param {unknown} key
+   * @param {Row | null} row
+   * @param {unknown} [after] key of the row in front of it, null: it is first; none: where it was, or else last
+   * @returns {Row | null}
+   */
+  change(key, row, after) {
+    const previous = this.byKey.get(key) ?? null;
+    this.#list = null;
+    if (previous && (!row || after !== undefined)) this.#keys.splice(this.#keys.indexOf(key), 1);
+    if (!row) {
+      this.byKey.delete(key);
+      return previous;
+    }
+    this.byKey.set(key, row);
+    // From the end: a load comes in order, so that each row stands behind the last.
+    if (after !== undefined) this.#keys.splice(after === null ? 0 : this.#keys.lastIndexOf(after) + 1, 0, key);
+    else if (!previous) this.#keys.push(key);
+    return previous;
+  }
+}
+
+/**
+ * A primary key as the key of a Map: one that is an object counts by its content.
+ * @param {unknown} id
+ */
+function rowKey(id) {
+  return typeof id === "object" && id !== null ? JSON.stringify(id) : id;
+}
+
 // --- wsflask/subscription.js
 
 /** The rows of one subscription, as the server's messages make them; no I/O. */
 
 
-/**
- * @typedef {object} Condition
- * @property {string} fn field
- * @property {"==" | "!=" | "<" | "<=" | ">" | ">=" | "in"} op
- * @property {unknown} val
- */
-
-/**
- * The keys select the fields; null and true leave a reference as an id, false and a catalog expand it.
- * @typedef {{ [field: string]: null | boolean | Catalog }} Catalog
- */
-/** @typedef {Record<string, any>} Row with its `_id` */
+/** @typedef {import("./rows.js").Row} Row */
 /** @typedef {"loading" | "live" | "stale" | "failed" | "closed"} ViewState */
 
 /**
- * @typedef {object} Wish what is subscribed to
- * @property {string} class_name
- * @property {Condition[]} [data_scope]
- * @property {Catalog} [catalog]
- * @property {boolean} [show_hidden]
+ * @typedef {object} Granted what the server made of the wish
+ * @property {boolean} showHidden whether hidden fields are shown
+ * @property {unknown} orderBy null: in no order
+ * @property {number | null} limit null: all rows
  */
 
 /**
  * @typedef {object} RowChange
- * @property {"L" | "I" | "U" | "D" | "R"} op insert, update, delete, removed from view (L: loaded again)
+ * @property {"L" | "I" | "U" | "D" | "R"} op insert, update, delete, removed from view (L: loaded again, because what
+ *   the user may read changed)
  * @property {unknown} id
  * @property {Row | null} row as it is now; null after D and R
  * @property {Row | null} previous as it was before, if it was there
+ * @property {unknown} [after] in an ordered view, of a row that is there: the id of the one in front, null: it is first
  */
 
 /**
@@ -579,21 +620,23 @@ class WSFlaskError extends Error {
  * @property {import("./errors.js").WSFlaskError} error the server refused it, or it is tried again
  */
 
-/** @typedef {(event: keyof ViewEvents | "moved" | "refused", value: any) => void} Sink */
+/** @typedef {(event: keyof ViewEvents | "joined" | "refused", value: any) => void} Sink */
 
 /** Load, insert, update, delete, removed from view. */
 const OPS = new Set(["L", "I", "U", "D", "R"]);
 
+const UTF8 = new TextEncoder();
+
 /** What the server was asked for, and the rows it has told so far. */
 class Subscription {
-  /** @type {Map<unknown, Row>} */
-  rows = new Map();
   /** @type {ViewState} */
   state = "loading";
+  /** Why it failed. @type {import("./errors.js").WSFlaskError | null} */
+  error = null;
   /** Whether all rows were there once. */
   isLoaded = false;
-  /** Whether hidden fields are shown: what the server granted, not what was asked. */
-  showHidden = false;
+  /** @type {Granted} */
+  granted = { showHidden: false, orderBy: null, limit: null };
   /** @type {string | undefined} */
   viewId;
   /** Who is told of it; none left: it ends. @type {Set<Sink>} */
@@ -602,10 +645,11 @@ class Subscription {
   isWanted = true;
   isAsked = false;
   failures = 0;
+  #rows = new Rows();
   /** @type {string | undefined} */
   #seq;
   /** Rows of a load under way: they replace the old ones together, so that nothing flashes. */
-  #fresh = /** @type {Map<unknown, Row> | null} */ (null);
+  #fresh = /** @type {Rows | null} */ (null);
   /** @type {string | undefined} */
   #freshSeq;
   /** Messages to come of the load or of what was missed. */
@@ -613,25 +657,42 @@ class Subscription {
 
   /**
    * @param {string} key
-   * @param {Wish} wish
+   * @param {import("./wish.js").Wish} wish
    */
   constructor(key, wish) {
     this.key = key;
     this.wish = wish;
   }
 
-  /** Data of the request that subscribes, or that resumes after what was seen last. */
-  request() {
-    return this.#seq === undefined ? this.wish : { ...this.wish, start_seq: this.#seq, view: this.viewId };
+  /** By key. */
+  get rows() {
+    return this.#rows.byKey;
+  }
+
+  /** In order. */
+  get list() {
+    return this.#rows.list;
+  }
+
+  /**
+   * Data of the request that subscribes, or that resumes after what was seen last: with the ids of the rows that are
+   * held, so that the server can tell which of them are gone, unless they take too much room.
+   * @param {number} roomBytes
+   */
+  request(roomBytes) {
+    if (this.#seq === undefined) return this.wish;
+    const seen = { ...this.wish, start_seq: this.#seq, view: this.viewId };
+    const held = { ...seen, rows: this.list.map(({ _id }) => _id) };
+    return UTF8.encode(JSON.stringify(held)).length < roomBytes ? held : seen;
   }
 
   /**
    * Take the server's answer to the request.
    * @param {Record<string, any>} answer
    */
-  begin({ view, state, seq, rows, show_hidden: showHidden }) {
+  begin({ view, state, seq, rows, show_hidden: showHidden, order_by: orderBy = null, limit = null }) {
     this.viewId = view;
-    this.showHidden = showHidden === true;
+    this.granted = { showHidden: showHidden === true, orderBy, limit };
     this.failures = 0;
     if (state === "resumed" && this.isLoaded) {
       this.#left = count(rows);
@@ -643,25 +704,31 @@ class Subscription {
    * Take a message about the view.
    * @param {Record<string, any>} message
    */
-  apply({ op, seq, rows, message }) {
+  apply({ op, seq, rows, message, after: front }) {
     if (op === "reset") return this.#load(rows, seq, true);
     if (!OPS.has(op) || !isObject(message) || message._id === undefined) return;
     const id = rowKey(message._id);
-    const isGone = op === "D" || op === "R";
+    const after = rowKey(front);
+    const row = op === "D" || op === "R" ? null : message;
+    const previous = (this.#fresh ?? this.#rows).change(id, row, after);
     if (this.#fresh) {
-      if (isGone) this.#fresh.delete(id);
-      else this.#fresh.set(id, message);
       if (op === "L") this.#left -= 1;
-      else this.#freshSeq = seq ?? this.#freshSeq;
+      else this.#advance(seq);
       if (this.#left === 0) this.#loaded();
       return;
     }
-    const previous = this.rows.get(id) ?? null;
-    if (isGone) this.rows.delete(id);
-    else this.rows.set(id, message);
-    this.#seq = seq ?? this.#seq;
-    if (!isGone || previous) this.emit("change", { op, id, row: isGone ? null : message, previous });
+    this.#advance(seq);
+    if (row || previous) this.emit("change", { op, id, row, previous, after });
     if (this.#left > 0 && --this.#left === 0) this.#enter("live");
+  }
+
+  /**
+   * What the user may read changed: the view has another name, and its rows stay but for what is told next.
+   * @param {Record<string, any>} message
+   */
+  move({ to, seq }) {
+    this.viewId = to;
+    this.#advance(seq);
   }
 
   /** The connection is lost: the rows stay, and stay as they are. */
@@ -678,7 +745,8 @@ class Subscription {
    */
   fail(error) {
     this.#fresh = null;
-    this.rows = new Map();
+    this.#rows = new Rows();
+    this.error = error;
     this.#enter("failed");
     this.emit("refused", error);
     this.emit("error", error);
@@ -691,7 +759,8 @@ class Subscription {
   absorb(other) {
     for (const sink of other.sinks) {
       this.sinks.add(sink);
-      sink("moved", this);
+      sink("joined", this);
+      if (this.isLoaded) sink("load", this.rows);
     }
     other.sinks.clear();
   }
@@ -707,7 +776,7 @@ class Subscription {
    * @param {boolean} isReset
    */
   #load(rows, seq, isReset) {
-    this.#fresh = new Map();
+    this.#fresh = new Rows();
     this.#freshSeq = seq;
     this.#left = count(rows);
     if (isReset) this.emit("reset", { rows: this.#left });
@@ -716,12 +785,18 @@ class Subscription {
   }
 
   #loaded() {
-    this.rows = this.#fresh ?? new Map();
+    this.#rows = this.#fresh ?? new Rows();
     this.#seq = this.#freshSeq;
     this.#fresh = null;
     this.isLoaded = true;
     this.#enter("live");
     this.emit("load", this.rows);
+  }
+
+  /** @param {string | undefined} seq */
+  #advance(seq) {
+    if (this.#fresh) this.#freshSeq = seq ?? this.#freshSeq;
+    else this.#seq = seq ?? this.#seq;
   }
 
   /** @param {ViewState} state */
@@ -732,17 +807,61 @@ class Subscription {
   }
 }
 
-/**
- * A primary key as the key of a Map: one that is an object counts by its content.
- * @param {unknown} id
- */
-function rowKey(id) {
-  return typeof id === "object" && id !== null ? JSON.stringify(id) : id;
-}
-
 /** @param {unknown} rows */
 function count(rows) {
   return typeof rows === "number" && rows > 0 ? Math.floor(rows) : 0;
+}
+
+// --- wsflask/changes.js
+
+/** The changes of a view, one after another, for `for await`. */
+
+/** @typedef {import("./subscription.js").RowChange} RowChange */
+
+/**
+ * Return the changes from now on. Of a row that changes again before its change is taken only the newest is kept, so
+ * that never more of them wait than there are rows.
+ * @param {import("./view.js").View} view
+ * @param {boolean} isLoaded whether its rows are there
+ * @returns {AsyncGenerator<RowChange, void, void>}
+ */
+function changesOf(view, isLoaded) {
+  /** @type {Map<unknown, RowChange>} */
+  const waiting = new Map();
+  let rows = isLoaded ? view.rows : null;
+  let wake = () => {};
+
+  const note = (/** @type {RowChange} */ change) => {
+    const { previous } = waiting.get(change.id) ?? change;
+    waiting.delete(change.id);
+    // A row that came and went since is none that anybody saw.
+    if (change.row || previous) waiting.set(change.id, { ...change, previous });
+    wake();
+  };
+  /** Tell the rows that were loaded anew by what differs from those before. */
+  const reload = () => {
+    const before = rows ?? view.rows;
+    rows = view.rows;
+    if (rows === before) return;
+    for (const [id, previous] of before) if (!rows.has(id)) note({ op: "R", id, row: null, previous });
+    for (const [id, row] of rows) note({ op: "L", id, row, previous: before.get(id) ?? null });
+  };
+  const stops = [view.on("change", note), view.on("load", reload), view.on("state", () => wake())];
+
+  return (async function* () {
+    try {
+      while (view.state !== "closed") {
+        if (view.error) throw view.error;
+        const [change] = waiting.values();
+        if (change) {
+          waiting.delete(change.id);
+          yield change;
+        } else await new Promise((/** @type {(value: void) => void} */ resolve) => (wake = resolve));
+      }
+    } finally {
+      for (const stop of stops) stop();
+    }
+  })();
 }
 
 // --- wsflask/view.js
@@ -787,7 +906,7 @@ class View {
   /** @type {Sink} */
   #sink = (event, value) => {
     if (this.#isClosed) return;
-    if (event === "moved") this.#subscription = value;
+    if (event === "joined") this.#subscription = value;
     else if (event === "refused") this.#reject(value);
     else {
       if (event === "load") this.#resolve(this);
@@ -800,14 +919,34 @@ class View {
     return this.#subscription.rows;
   }
 
+  /** The rows in order: the server's in an ordered view, else as they came; another array after each change. */
+  get list() {
+    return this.#subscription.list;
+  }
+
   /** loading, live, stale (the connection is lost; rows as last seen), failed (refused), closed. */
   get state() {
     return this.#isClosed ? "closed" : this.#subscription.state;
   }
 
+  /** Why it failed, or null. */
+  get error() {
+    return this.#subscription.error;
+  }
+
   /** Whether hidden fields are shown: what the server granted. */
   get showHidden() {
-    return this.#subscription.showHidden;
+    return this.#subscription.granted.showHidden;
+  }
+
+  /** By what the server orders the rows; null: in no order. */
+  get orderBy() {
+    return this.#subscription.granted.orderBy;
+  }
+
+  /** How many rows there are at most; null: all. */
+  get limit() {
+    return this.#subscription.granted.limit;
   }
 
   /**
@@ -820,6 +959,14 @@ class View {
     return this.#events.on(event, listener);
   }
 
+  /**
+   * The changes that come after the rows: `for await (const { op, id, row, previous } of view)`. Who is slow gets of
+   * each row the newest change. Ends when the view is closed, throws its WSFlaskError when it fails.
+   */
+  [Symbol.asyncIterator]() {
+    return changesOf(this, this.#subscription.isLoaded);
+  }
+
   /** End it; the last of equal views ends the subscription. */
   close() {
     if (this.#isClosed) return;
@@ -830,6 +977,69 @@ class View {
   }
 }
 
+// --- wsflask/wish.js
+
+/** What a view asks for: the options of a page as the data of a request. */
+
+/** @typedef {"==" | "!=" | "<" | "<=" | ">" | ">=" | "in"} Operator */
+
+/**
+ * @typedef {object} Condition
+ * @property {string} fn field
+ * @property {Operator} op
+ * @property {unknown} val
+ */
+
+/**
+ * Conditions in short: a value means `==`, else the operators and what they compare with.
+ * @typedef {{ [field: string]: string | number | boolean | null | { [op in Operator]?: unknown } }} Conditions
+ */
+
+/**
+ * The keys select the fields; null and true leave a reference as an id, false and a catalog expand it.
+ * @typedef {{ [field: string]: null | boolean | Catalog }} Catalog
+ */
+
+/**
+ * @typedef {object} ViewOptions
+ * @property {Condition[] | Conditions} [scope] all must hold; default: all rows one may read
+ * @property {string[]} [fields] the fields; default: all that are exposed
+ * @property {Catalog} [catalog] the fields, with those of references; in place of `fields`
+ * @property {boolean} [showHidden] ask for hidden fields too; the server decides
+ * @property {string | string[]} [orderBy] `"field"`, `"-field"` for the largest first, or up to 4 of these
+ * @property {number} [limit] only so many rows, the first in order; default with `orderBy`: 1,000
+ */
+
+/**
+ * @typedef {object} ClassWish
+ * @property {string} class_name
+ * @property {Condition[] | Conditions} [data_scope]
+ * @property {Catalog} [catalog]
+ * @property {boolean} [show_hidden]
+ * @property {string | string[]} [order_by]
+ * @property {number} [limit]
+ */
+/** @typedef {ClassWish} Wish */
+
+/**
+ * Return what to ask the server for.
+ * @param {string} className
+ * @param {ViewOptions} options
+ * @returns {ClassWish}
+ */
+function wishOf(className, { scope, fields, catalog, showHidden, orderBy, limit }) {
+  if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
+  if (fields && catalog) throw new TypeError("give fields or a catalog, not both");
+  return {
+    class_name: className,
+    data_scope: scope,
+    catalog: fields ? Object.fromEntries(fields.map((field) => [field, null])) : catalog,
+    show_hidden: showHidden,
+    order_by: orderBy,
+    limit,
+  };
+}
+
 // --- wsflask/documents.js
 
 /** Which subscriptions there are, and that the server knows them: after each connect, and after each close. */
@@ -838,18 +1048,14 @@ class View {
 /** Subscriptions asked for at once: a page with many views does not load them all in one moment. */
 const ASKED_AT_ONCE = 8;
 
+/** Of the largest message that the server takes, how much a request to resume may fill: 48 KiB of 64. */
+const RESUME_SHARE = 0.75;
+
 /** Refusals that may not last: they are tried again. */
 const PASSING = new Set(["unavailable", "internal", "rate_limited", "timeout", "queue_full"]);
 
 /** Ends of a request that the next connection makes good, if there is one. */
 const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
-
-/**
- * @typedef {object} ViewOptions
- * @property {import("./subscription.js").Condition[]} [scope] all must hold; default: all rows one may read
- * @property {import("./subscription.js").Catalog} [catalog] the fields; default: all that are exposed
- * @property {boolean} [showHidden] ask for hidden fields too; the server decides
- */
 
 /** All subscriptions of a client. */
 class Documents {
@@ -863,6 +1069,7 @@ class Documents {
   /** Views that the server keeps for this connection. @type {Set<string>} */
   #held = new Set();
   #asked = 0;
+  #roomBytes = 0;
 
   /**
    * @param {import("./messenger.js").Messenger} messenger
@@ -873,11 +1080,11 @@ class Documents {
     this.#clock = clock;
     this.#random = random;
     messenger.route(DOCUMENTS, ({ payload }) => {
-      if (isObject(payload)) this.#byView.get(payload.view)?.apply(payload);
+      if (isObject(payload)) this.#receive(payload);
     });
-    messenger.watch(({ state, previous }) => {
+    messenger.watch(({ state, previous, welcome }) => {
       if (previous === "open") this.#interrupt();
-      if (state === "open") this.#resume();
+      if (welcome) this.#resume(welcome.limits.messageBytes);
       if (state === "closed") this.#refuse();
     });
   }
@@ -885,16 +1092,34 @@ class Documents {
   /**
    * Return a new view; equal ones share a subscription.
    * @param {string} className
-   * @param {ViewOptions} options
+   * @param {import("./wish.js").ViewOptions} options
    */
-  view(className, { scope, catalog, showHidden }) {
-    if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
-    const key = JSON.stringify({ class_name: className, data_scope: scope, catalog, show_hidden: showHidden });
+  view(className, options) {
+    return this.#view(wishOf(className, options));
+  }
+
+  /**
+   * @param {import("./wish.js").Wish} wish
+   */
+  #view(wish) {
+    const key = JSON.stringify(wish);
     const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
     this.#wanted.set(key, subscription);
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();
     return view;
+  }
+
+  /** @param {Record<string, any>} message */
+  #receive(message) {
+    const { op, view, to } = message;
+    const subscription = this.#byView.get(view);
+    const isRenamed = op === "moved" && typeof to === "string";
+    if (!isRenamed && op !== "end") return subscription?.apply(message);
+    this.#byView.delete(view);
+    if (this.#held.delete(view) && isRenamed) this.#held.add(to);
+    if (subscription && isRenamed) this.#join(subscription, to).move(message);
+    else if (subscription) this.#fail(subscription, WSFlaskError.from(message));
   }
 
   /**
@@ -915,7 +1140,9 @@ class Documents {
     if (viewId !== undefined && this.#byView.get(viewId) === subscription) this.#byView.delete(viewId);
   }
 
-  #resume() {
+  /** @param {number} messageBytes largest message that the server takes */
+  #resume(messageBytes) {
+    this.#roomBytes = messageBytes * RESUME_SHARE;
     for (const subscription of this.#wanted.values()) subscription.isWanted = !subscription.isAsked;
     this.#pump();
   }
@@ -940,7 +1167,7 @@ class Documents {
 
   /** @param {Subscription} subscription */
   #subscribe(subscription) {
-    const payload = { action: "subscribe", data: subscription.request() };
+    const payload = { action: "subscribe", data: subscription.request(this.#roomBytes) };
     subscription.isWanted = false;
     subscription.isAsked = true;
     this.#asked += 1;
@@ -961,15 +1188,22 @@ class Documents {
    */
   #accepted(subscription, answer) {
     this.#held.add(answer.view);
-    if (subscription.sinks.size === 0) return;
-    const same = this.#byView.get(answer.view);
-    if (same && same !== subscription) {
+    if (subscription.sinks.size > 0) this.#join(subscription, answer.view).begin(answer);
+  }
+
+  /**
+   * Know a subscription by the server's name for it, and return it, or the one that has that name already.
+   * @param {Subscription} subscription
+   * @param {string} view
+   */
+  #join(subscription, view) {
+    const same = this.#byView.get(view) ?? subscription;
+    this.#byView.set(view, same);
+    if (same !== subscription) {
       this.#forget(subscription);
       same.absorb(subscription);
     }
-    const current = same ?? subscription;
-    this.#byView.set(answer.view, current);
-    current.begin(answer);
+    return same;
   }
 
   /**
@@ -987,10 +1221,16 @@ class Documents {
         },
         fullJitter(subscription.failures++, this.#random),
       );
-    } else {
-      this.#forget(subscription);
-      subscription.fail(error);
-    }
+    } else this.#fail(subscription, error);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {WSFlaskError} error
+   */
+  #fail(subscription, error) {
+    this.#forget(subscription);
+    subscription.fail(error);
   }
 
   /** Nobody waits for rows that do not come. */
@@ -1818,7 +2058,7 @@ class Client {
   /**
    * Subscribe to documents.
    * @param {string} className an exposed class
-   * @param {import("./documents.js").ViewOptions} [options]
+   * @param {import("./wish.js").ViewOptions} [options]
    */
   documents(className, options = {}) {
     return this.#documents.view(className, options);

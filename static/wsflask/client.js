@@ -83,7 +83,7 @@ export class Client {
   /**
    * Subscribe to documents.
    * @param {string} className an exposed class
-   * @param {import("./documents.js").ViewOptions} [options]
+   * @param {import("./wish.js").ViewOptions} [options]
    */
   documents(className, options = {}) {
     return this.#documents.view(className, options);

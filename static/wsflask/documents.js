@@ -6,22 +6,19 @@ import { WSFlaskError } from "./errors.js";
 import { DOCUMENTS } from "./protocol.js";
 import { Subscription } from "./subscription.js";
 import { View } from "./view.js";
+import { wishOf } from "./wish.js";
 
 /** Subscriptions asked for at once: a page with many views does not load them all in one moment. */
 const ASKED_AT_ONCE = 8;
+
+/** Of the largest message that the server takes, how much a request to resume may fill: 48 KiB of 64. */
+const RESUME_SHARE = 0.75;
 
 /** Refusals that may not last: they are tried again. */
 const PASSING = new Set(["unavailable", "internal", "rate_limited", "timeout", "queue_full"]);
 
 /** Ends of a request that the next connection makes good, if there is one. */
 const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
-
-/**
- * @typedef {object} ViewOptions
- * @property {import("./subscription.js").Condition[]} [scope] all must hold; default: all rows one may read
- * @property {import("./subscription.js").Catalog} [catalog] the fields; default: all that are exposed
- * @property {boolean} [showHidden] ask for hidden fields too; the server decides
- */
 
 /** All subscriptions of a client. */
 export class Documents {
@@ -35,6 +32,7 @@ export class Documents {
   /** Views that the server keeps for this connection. @type {Set<string>} */
   #held = new Set();
   #asked = 0;
+  #roomBytes = 0;
 
   /**
    * @param {import("./messenger.js").Messenger} messenger
@@ -45,11 +43,11 @@ export class Documents {
     this.#clock = clock;
     this.#random = random;
     messenger.route(DOCUMENTS, ({ payload }) => {
-      if (isObject(payload)) this.#byView.get(payload.view)?.apply(payload);
+      if (isObject(payload)) this.#receive(payload);
     });
-    messenger.watch(({ state, previous }) => {
+    messenger.watch(({ state, previous, welcome }) => {
       if (previous === "open") this.#interrupt();
-      if (state === "open") this.#resume();
+      if (welcome) this.#resume(welcome.limits.messageBytes);
       if (state === "closed") this.#refuse();
     });
   }
@@ -57,16 +55,34 @@ export class Documents {
   /**
    * Return a new view; equal ones share a subscription.
    * @param {string} className
-   * @param {ViewOptions} options
+   * @param {import("./wish.js").ViewOptions} options
    */
-  view(className, { scope, catalog, showHidden }) {
-    if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
-    const key = JSON.stringify({ class_name: className, data_scope: scope, catalog, show_hidden: showHidden });
+  view(className, options) {
+    return this.#view(wishOf(className, options));
+  }
+
+  /**
+   * @param {import("./wish.js").Wish} wish
+   */
+  #view(wish) {
+    const key = JSON.stringify(wish);
     const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
     this.#wanted.set(key, subscription);
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();
     return view;
+  }
+
+  /** @param {Record<string, any>} message */
+  #receive(message) {
+    const { op, view, to } = message;
+    const subscription = this.#byView.get(view);
+    const isRenamed = op === "moved" && typeof to === "string";
+    if (!isRenamed && op !== "end") return subscription?.apply(message);
+    this.#byView.delete(view);
+    if (this.#held.delete(view) && isRenamed) this.#held.add(to);
+    if (subscription && isRenamed) this.#join(subscription, to).move(message);
+    else if (subscription) this.#fail(subscription, WSFlaskError.from(message));
   }
 
   /**
@@ -87,7 +103,9 @@ export class Documents {
     if (viewId !== undefined && this.#byView.get(viewId) === subscription) this.#byView.delete(viewId);
   }
 
-  #resume() {
+  /** @param {number} messageBytes largest message that the server takes */
+  #resume(messageBytes) {
+    this.#roomBytes = messageBytes * RESUME_SHARE;
     for (const subscription of this.#wanted.values()) subscription.isWanted = !subscription.isAsked;
     this.#pump();
   }
@@ -112,7 +130,7 @@ export class Documents {
 
   /** @param {Subscription} subscription */
   #subscribe(subscription) {
-    const payload = { action: "subscribe", data: subscription.request() };
+    const payload = { action: "subscribe", data: subscription.request(this.#roomBytes) };
     subscription.isWanted = false;
     subscription.isAsked = true;
     this.#asked += 1;
@@ -133,15 +151,22 @@ export class Documents {
    */
   #accepted(subscription, answer) {
     this.#held.add(answer.view);
-    if (subscription.sinks.size === 0) return;
-    const same = this.#byView.get(answer.view);
-    if (same && same !== subscription) {
+    if (subscription.sinks.size > 0) this.#join(subscription, answer.view).begin(answer);
+  }
+
+  /**
+   * Know a subscription by the server's name for it, and return it, or the one that has that name already.
+   * @param {Subscription} subscription
+   * @param {string} view
+   */
+  #join(subscription, view) {
+    const same = this.#byView.get(view) ?? subscription;
+    this.#byView.set(view, same);
+    if (same !== subscription) {
       this.#forget(subscription);
       same.absorb(subscription);
     }
-    const current = same ?? subscription;
-    this.#byView.set(answer.view, current);
-    current.begin(answer);
+    return same;
   }
 
   /**
@@ -159,10 +184,16 @@ export class Documents {
         },
         fullJitter(subscription.failures++, this.#random),
       );
-    } else {
-      this.#forget(subscription);
-      subscription.fail(error);
-    }
+    } else this.#fail(subscription, error);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {WSFlaskError} error
+   */
+  #fail(subscription, error) {
+    this.#forget(subscription);
+    subscription.fail(error);
   }
 
   /** Nobody waits for rows that do not come. */
