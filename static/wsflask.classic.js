@@ -535,6 +535,88 @@ class WSFlaskError extends Error {
   }
 }
 
+// --- wsflask/positions.js
+
+/** Waiting until the views of a page show what it has written. */
+
+
+/** Header of a response: the position of what its request wrote. */
+const POSITION_HEADER = "WSFlask-Position";
+/** A wait is given up after this time. */
+const CAUGHT_UP_MS = 30_000;
+
+/** @typedef {string | { headers: { get(name: string): string | null } }} Written a position, or a response of `fetch` */
+
+/**
+ * @typedef {object} Wait
+ * @property {string} seq
+ * @property {boolean} isAsked
+ * @property {(error?: WSFlaskError) => void} settle
+ */
+
+/** Asks the server whether it has sent everything up to a position. */
+class Positions {
+  #messenger;
+  #clock;
+  #isLive;
+  /** @type {Set<Wait>} */
+  #waits = new Set();
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {import("./clock.js").Clock} clock
+   * @param {() => boolean} isLive whether all views are: one that is stale would not show what the server has sent
+   */
+  constructor(messenger, clock, isLive) {
+    this.#messenger = messenger;
+    this.#clock = clock;
+    this.#isLive = isLive;
+  }
+
+  /**
+   * @param {Written} written
+   * @returns {Promise<void>}
+   */
+  async caughtUp(written) {
+    const seq = typeof written === "string" ? written : written.headers.get(POSITION_HEADER);
+    if (!seq) return;
+    await new Promise((/** @type {(value: void) => void} */ resolve, reject) => {
+      /** @type {Wait["settle"]} */
+      const settle = (error) => {
+        this.#waits.delete(wait);
+        this.#clock.clearTimeout(timer);
+        if (error) reject(error);
+        else resolve();
+      };
+      const wait = { seq, isAsked: false, settle };
+      const timer = this.#clock.setTimeout(() => settle(new WSFlaskError("timeout")), CAUGHT_UP_MS);
+      this.#waits.add(wait);
+      this.ask();
+    });
+  }
+
+  /** Ask for all who wait, as soon as there is a connection and all views are live. */
+  ask() {
+    const { state } = this.#messenger;
+    for (const wait of [...this.#waits]) {
+      if (state === "closed") wait.settle(new WSFlaskError("closed"));
+      else if (state === "open" && !wait.isAsked && this.#isLive()) this.#ask(wait);
+    }
+  }
+
+  /** @param {Wait} wait */
+  #ask(wait) {
+    const payload = { action: "caught_up", data: { seq: wait.seq } };
+    wait.isAsked = true;
+    this.#messenger.ask(DOCUMENTS, payload, { timeoutMs: CAUGHT_UP_MS, lost: "disconnected" }, (error) => {
+      wait.isAsked = false;
+      if (error && error.code !== "disconnected") wait.settle(error);
+      // It may have been sent on another connection than it was meant for, before the views: then it is asked again.
+      else if (!error && this.#isLive()) wait.settle();
+    });
+  }
+}
+
 // --- wsflask/rows.js
 
 /** Rows by their key, and in order; no I/O. */
@@ -1070,6 +1152,7 @@ class Documents {
   #held = new Set();
   #asked = 0;
   #roomBytes = 0;
+  #positions;
 
   /**
    * @param {import("./messenger.js").Messenger} messenger
@@ -1079,13 +1162,16 @@ class Documents {
     this.#messenger = messenger;
     this.#clock = clock;
     this.#random = random;
+    this.#positions = new Positions(messenger, clock, () => this.#isLive());
     messenger.route(DOCUMENTS, ({ payload }) => {
       if (isObject(payload)) this.#receive(payload);
+      this.#positions.ask();
     });
     messenger.watch(({ state, previous, welcome }) => {
       if (previous === "open") this.#interrupt();
       if (welcome) this.#resume(welcome.limits.messageBytes);
       if (state === "closed") this.#refuse();
+      this.#positions.ask();
     });
   }
 
@@ -1099,6 +1185,14 @@ class Documents {
   }
 
   /**
+   * Resolve when all views show what was written at a position.
+   * @param {import("./positions.js").Written} written
+   */
+  caughtUp(written) {
+    return this.#positions.caughtUp(written);
+  }
+
+  /**
    * @param {import("./wish.js").Wish} wish
    */
   #view(wish) {
@@ -1108,6 +1202,10 @@ class Documents {
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();
     return view;
+  }
+
+  #isLive() {
+    return [...this.#wanted.values()].every(({ state }) => state === "live");
   }
 
   /** @param {Record<string, any>} message */
@@ -1155,6 +1253,7 @@ class Documents {
 
   /** Ask for what is wanted, a few at a time; then end what nobody watches. */
   #pump() {
+    this.#positions.ask();
     if (this.#messenger.state === "closed") return this.#refuse();
     if (this.#messenger.state !== "open") return;
     for (const subscription of this.#wanted.values()) {
@@ -2062,6 +2161,15 @@ class Client {
    */
   documents(className, options = {}) {
     return this.#documents.view(className, options);
+  }
+
+  /**
+   * Resolve when every view of this client shows what a request wrote. Rejects with a WSFlaskError: refused, closed,
+   * or "timeout" after 30 seconds.
+   * @param {import("./positions.js").Written} written the response of that request, or its `WSFlask-Position`
+   */
+  caughtUp(written) {
+    return this.#documents.caughtUp(written);
   }
 
   /**

@@ -90,6 +90,15 @@ export class Client {
   }
 
   /**
+   * Resolve when every view of this client shows what a request wrote. Rejects with a WSFlaskError: refused, closed,
+   * or "timeout" after 30 seconds.
+   * @param {import("./positions.js").Written} written the response of that request, or its `WSFlask-Position`
+   */
+  caughtUp(written) {
+    return this.#documents.caughtUp(written);
+  }
+
+  /**
    * A channel of a service of your own; the same object for the same name.
    * @param {string} name
    */

@@ -3,6 +3,7 @@
 import { fullJitter } from "./backoff.js";
 import { isObject } from "./envelope.js";
 import { WSFlaskError } from "./errors.js";
+import { Positions } from "./positions.js";
 import { DOCUMENTS } from "./protocol.js";
 import { Subscription } from "./subscription.js";
 import { View } from "./view.js";
@@ -33,6 +34,7 @@ export class Documents {
   #held = new Set();
   #asked = 0;
   #roomBytes = 0;
+  #positions;
 
   /**
    * @param {import("./messenger.js").Messenger} messenger
@@ -42,13 +44,16 @@ export class Documents {
     this.#messenger = messenger;
     this.#clock = clock;
     this.#random = random;
+    this.#positions = new Positions(messenger, clock, () => this.#isLive());
     messenger.route(DOCUMENTS, ({ payload }) => {
       if (isObject(payload)) this.#receive(payload);
+      this.#positions.ask();
     });
     messenger.watch(({ state, previous, welcome }) => {
       if (previous === "open") this.#interrupt();
       if (welcome) this.#resume(welcome.limits.messageBytes);
       if (state === "closed") this.#refuse();
+      this.#positions.ask();
     });
   }
 
@@ -62,6 +67,14 @@ export class Documents {
   }
 
   /**
+   * Resolve when all views show what was written at a position.
+   * @param {import("./positions.js").Written} written
+   */
+  caughtUp(written) {
+    return this.#positions.caughtUp(written);
+  }
+
+  /**
    * @param {import("./wish.js").Wish} wish
    */
   #view(wish) {
@@ -71,6 +84,10 @@ export class Documents {
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();
     return view;
+  }
+
+  #isLive() {
+    return [...this.#wanted.values()].every(({ state }) => state === "live");
   }
 
   /** @param {Record<string, any>} message */
@@ -118,6 +135,7 @@ export class Documents {
 
   /** Ask for what is wanted, a few at a time; then end what nobody watches. */
   #pump() {
+    this.#positions.ask();
     if (this.#messenger.state === "closed") return this.#refuse();
     if (this.#messenger.state !== "open") return;
     for (const subscription of this.#wanted.values()) {

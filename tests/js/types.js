@@ -122,6 +122,13 @@ for await (const { op, id, row, previous } of newest) {
   [op, id, row?.total, previous?.total];
 }
 
+// --- what was written
+
+void fetch("/orders", { method: "POST" }).then((response) => ws.caughtUp(response));
+void ws.caughtUp("07463021948573941761").then(() => newest.list);
+// @ts-expect-error: a position is a string
+ws.caughtUp(1);
+
 // --- channels
 
 const channel = ws.channel("weather");
