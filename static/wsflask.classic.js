@@ -535,6 +535,217 @@ class WSFlaskError extends Error {
   }
 }
 
+// --- wsflask/rows.js
+
+/** Rows by their key, and in order; no I/O. */
+
+/** @typedef {Record<string, any>} Row with its `_id` */
+
+/** The rows of a view. */
+class Rows {
+  /** @type {Map<unknown, Row>} */
+  byKey = new Map();
+  /** @type {unknown[]} */
+  #keys = [];
+  /** The rows in order, made when somebody asks for them. @type {Row[] | null} */
+  #list = null;
+
+  /** The rows in order; another array after each change. @returns {readonly Row[]} */
+  get list() {
+    return (this.#list ??= this.#keys.map((key) => /** @type {Row} */ (this.byKey.get(key))));
+  }
+
+  /**
+   * Put a row, or take it out (null), and return the one that was there.
+   * @param {unknown} key
+   * @param {Row | null} row
+   * @param {unknown} [after] key of the row in front of it, null: it is first; none: where it was, or else last
+   * @returns {Row | null}
+   */
+  change(key, row, after) {
+    const previous = this.byKey.get(key) ?? null;
+    this.#list = null;
+    if (previous && (!row || after !== undefined)) this.#keys.splice(this.#keys.indexOf(key), 1);
+    if (!row) {
+      this.byKey.delete(key);
+      return previous;
+    }
+    this.byKey.set(key, row);
+    // From the end: a load comes in order, so that each row stands behind the last.
+    if (after !== undefined) this.#keys.splice(after === null ? 0 : this.#keys.lastIndexOf(after) + 1, 0, key);
+    else if (!previous) this.#keys.push(key);
+    return previous;
+  }
+}
+
+/**
+ * A primary key as the key of a Map: one that is an object counts by its content.
+ * @param {unknown} id
+ */
+function rowKey(id) {
+  return typeof id === "object" && id !== null ? JSON.stringify(id) : id;
+}
+
+// --- wsflask/live.js
+
+/** Rows that the server renders, kept up to date in the page: the one module that touches the DOM. */
+
+
+/** @typedef {import("./view.js").View} View */
+/** @typedef {(sealed: string, shown: import("./subscription.js").Shown) => View} Open */
+
+/** What the server's template writes: the sealed view, its position, its name; and at each row its id, as JSON. */
+const SEALED = "data-wsflask-live";
+const POSITION = "data-wsflask-seq";
+const NAME = "data-wsflask-view";
+const ROW_ID = "data-wsflask-id";
+/** What the page may read: the state of the view. */
+const STATE = "data-wsflask-state";
+
+/** The view of each element that has one. @type {WeakMap<Element, View>} */
+const VIEWS = new WeakMap();
+
+/**
+ * Return the views of all live elements in a part of the page; one that is attached already keeps its view.
+ * @param {ParentNode} root
+ * @param {Open} open
+ */
+function attach(root, open) {
+  const found = [...root.querySelectorAll(`[${SEALED}]`)];
+  if (root instanceof Element && root.hasAttribute(SEALED)) found.unshift(root);
+  return found.map((element) => {
+    const view = VIEWS.get(element);
+    return view && view.state !== "closed" ? view : new Region(element).follow(open);
+  });
+}
+
+/** One live element, and the elements of its rows. */
+class Region {
+  #container;
+  /** What there is of each row; `html` is not known of those that came with the page. */
+  #shown = /** @type {Map<unknown, { element: Element, html?: string }>} */ (new Map());
+
+  /** @param {Element} container */
+  constructor(container) {
+    this.#container = container;
+  }
+
+  /** @param {Open} open */
+  follow(open) {
+    const container = this.#container;
+    const ids = [];
+    for (let row = rowFrom(container.firstElementChild); row; row = rowFrom(row.nextElementSibling)) {
+      const id = JSON.parse(row.getAttribute(ROW_ID) ?? "");
+      this.#shown.set(rowKey(id), { element: row });
+      ids.push(id);
+    }
+    const [sealed = "", seq, name] = [SEALED, POSITION, NAME].map((key) => container.getAttribute(key) ?? undefined);
+    const view = open(sealed, { seq, view: name, ids });
+    VIEWS.set(container, view);
+    view.on("change", (change) => this.#change(change));
+    view.on("load", () => {
+      this.#show(view);
+      this.#tell("load", {});
+    });
+    const enter = () => {
+      container.setAttribute(STATE, view.state);
+      if (view.state === "failed") this.#show(view);
+    };
+    view.on("state", enter);
+    enter();
+    return view;
+  }
+
+  /** @param {import("./subscription.js").RowChange} change */
+  #change({ op, id, row, after }) {
+    const element = row ? this.#draw(id, row) : this.#drop(id);
+    if (row && element) {
+      if (after !== undefined) this.#place(element, this.#shown.get(after)?.element);
+      else if (element.parentNode !== this.#container) this.#place(element, this.#lastRow());
+    }
+    this.#tell("change", { op, id, element });
+  }
+
+  /**
+   * Show all rows of a view, and no others.
+   * @param {View} view
+   */
+  #show({ rows, list }) {
+    for (const id of this.#shown.keys()) if (!rows.has(id)) this.#drop(id);
+    /** @type {Element | undefined} */
+    let front;
+    for (const row of list) {
+      const element = this.#draw(rowKey(row._id), row);
+      if (element) this.#place(element, front);
+      front = element ?? front;
+    }
+  }
+
+  /**
+   * Return the element of a row: the one in the page where it is the same, else a new one in its place.
+   * @param {unknown} id
+   * @param {import("./rows.js").Row} row without `html`: it is as the page had it
+   */
+  #draw(id, { _id, html }) {
+    const old = this.#shown.get(id);
+    if (html === undefined || html === old?.html) return old?.element;
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    let element = template.content.firstElementChild;
+    element?.setAttribute(ROW_ID, old?.element.getAttribute(ROW_ID) ?? JSON.stringify(_id));
+    if (old?.element.isEqualNode(element)) element = old.element;
+    else if (element) old?.element.replaceWith(element);
+    else this.#drop(id);
+    if (element) this.#shown.set(id, { element, html });
+    return element;
+  }
+
+  /**
+   * Put an element behind that of another row, or before all rows; one that is there stays untouched, with its focus.
+   * @param {Element} element
+   * @param {Element | undefined} front
+   */
+  #place(element, front) {
+    const container = this.#container;
+    const next = rowFrom(front ? front.nextElementSibling : container.firstElementChild);
+    if (next === element) return;
+    const before = front ? front.nextSibling : next;
+    // Where the browser can, what is moved keeps its focus too.
+    if (element.parentNode === container && container.moveBefore) container.moveBefore(element, before);
+    else container.insertBefore(element, before);
+  }
+
+  /** @param {unknown} id */
+  #drop(id) {
+    const element = this.#shown.get(id)?.element;
+    element?.remove();
+    this.#shown.delete(id);
+    return element;
+  }
+
+  #lastRow() {
+    return rowFrom(this.#container.lastElementChild, "previousElementSibling") ?? undefined;
+  }
+
+  /**
+   * @param {string} event
+   * @param {object} detail
+   */
+  #tell(event, detail) {
+    this.#container.dispatchEvent(new CustomEvent(`wsflask:${event}`, { bubbles: true, detail }));
+  }
+}
+
+/**
+ * Return the first row among an element and those behind it, or before it.
+ * @param {Element | null} element
+ * @param {"nextElementSibling" | "previousElementSibling"} [next]
+ */
+function rowFrom(element, next = "nextElementSibling") {
+  while (element && !element.hasAttribute(ROW_ID)) element = element[next];
+  return element;
+}
+
 // --- wsflask/positions.js
 
 /** Waiting until the views of a page show what it has written. */
@@ -617,57 +828,6 @@ class Positions {
   }
 }
 
-// --- wsflask/rows.js
-
-/** Rows by their key, and in order; no I/O. */
-
-/** @typedef {Record<string, any>} Row with its `_id` */
-
-/** The rows of a view. */
-class Rows {
-  /** @type {Map<unknown, Row>} */
-  byKey = new Map();
-  /** @type {unknown[]} */
-  #keys = [];
-  /** The rows in order, made when somebody asks for them. @type {Row[] | null} */
-  #list = null;
-
-  /** The rows in order; another array after each change. @returns {readonly Row[]} */
-  get list() {
-    return (this.#list ??= this.#keys.map((key) => /** @type {Row} */ (this.byKey.get(key))));
-  }
-
-  /**
-   * Put a row, or take it out (null), and return the one that was there.
-   * @param {unknown} key
-   * @param {Row | null} row
-   * @param {unknown} [after] key of the row in front of it, null: it is first; none: where it was, or else last
-   * @returns {Row | null}
-   */
-  change(key, row, after) {
-    const previous = this.byKey.get(key) ?? null;
-    this.#list = null;
-    if (previous && (!row || after !== undefined)) this.#keys.splice(this.#keys.indexOf(key), 1);
-    if (!row) {
-      this.byKey.delete(key);
-      return previous;
-    }
-    this.byKey.set(key, row);
-    // From the end: a load comes in order, so that each row stands behind the last.
-    if (after !== undefined) this.#keys.splice(after === null ? 0 : this.#keys.lastIndexOf(after) + 1, 0, key);
-    else if (!previous) this.#keys.push(key);
-    return previous;
-  }
-}
-
-/**
- * A primary key as the key of a Map: one that is an object counts by its content.
- * @param {unknown} id
- */
-function rowKey(id) {
-  return typeof id === "object" && id !== null ? JSON.stringify(id) : id;
-}
-
 // --- wsflask/subscription.js
 
 /** The rows of one subscription, as the server's messages make them; no I/O. */
@@ -675,6 +835,13 @@ function rowKey(id) {
 
 /** @typedef {import("./rows.js").Row} Row */
 /** @typedef {"loading" | "live" | "stale" | "failed" | "closed"} ViewState */
+
+/**
+ * @typedef {object} Shown rows that are in the page before anything was asked for
+ * @property {string} [seq] as of when
+ * @property {string} [view] the server's name for it
+ * @property {unknown[]} ids
+ */
 
 /**
  * @typedef {object} Granted what the server made of the wish
@@ -740,10 +907,17 @@ class Subscription {
   /**
    * @param {string} key
    * @param {import("./wish.js").Wish} wish
+   * @param {Shown} [shown]
    */
-  constructor(key, wish) {
+  constructor(key, wish, shown) {
     this.key = key;
     this.wish = wish;
+    if (!shown) return;
+    for (const id of shown.ids) this.#rows.change(rowKey(id), { _id: id });
+    this.#seq = shown.seq;
+    this.viewId = shown.view;
+    this.isLoaded = true;
+    this.state = "stale";
   }
 
   /** By key. */
@@ -1101,7 +1275,7 @@ class View {
  * @property {string | string[]} [order_by]
  * @property {number} [limit]
  */
-/** @typedef {ClassWish} Wish */
+/** @typedef {ClassWish | { live: string }} Wish of a class, or sealed by the server that rendered the page */
 
 /**
  * Return what to ask the server for.
@@ -1185,6 +1359,14 @@ class Documents {
   }
 
   /**
+   * Return the views of what the server rendered within an element, each following its part of the page.
+   * @param {ParentNode} root
+   */
+  live(root) {
+    return attach(root, (sealed, shown) => this.#view({ live: sealed }, shown));
+  }
+
+  /**
    * Resolve when all views show what was written at a position.
    * @param {import("./positions.js").Written} written
    */
@@ -1194,10 +1376,12 @@ class Documents {
 
   /**
    * @param {import("./wish.js").Wish} wish
+   * @param {import("./subscription.js").Shown} [shown]
    */
-  #view(wish) {
-    const key = JSON.stringify(wish);
-    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
+  #view(wish, shown) {
+    const text = JSON.stringify(wish);
+    const key = text + (shown?.seq ?? "");
+    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(text), shown);
     this.#wanted.set(key, subscription);
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();
@@ -2161,6 +2345,15 @@ class Client {
    */
   documents(className, options = {}) {
     return this.#documents.view(className, options);
+  }
+
+  /**
+   * Keep what the server rendered as live up to date, everywhere in the page or within a part of it.
+   * @param {ParentNode} [root]
+   * @returns {import("./view.js").View[]} one for each live element
+   */
+  live(root = document) {
+    return this.#documents.live(root);
   }
 
   /**

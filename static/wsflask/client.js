@@ -90,6 +90,15 @@ export class Client {
   }
 
   /**
+   * Keep what the server rendered as live up to date, everywhere in the page or within a part of it.
+   * @param {ParentNode} [root]
+   * @returns {import("./view.js").View[]} one for each live element
+   */
+  live(root = document) {
+    return this.#documents.live(root);
+  }
+
+  /**
    * Resolve when every view of this client shows what a request wrote. Rejects with a WSFlaskError: refused, closed,
    * or "timeout" after 30 seconds.
    * @param {import("./positions.js").Written} written the response of that request, or its `WSFlask-Position`

@@ -3,6 +3,7 @@
 import { fullJitter } from "./backoff.js";
 import { isObject } from "./envelope.js";
 import { WSFlaskError } from "./errors.js";
+import { attach } from "./live.js";
 import { Positions } from "./positions.js";
 import { DOCUMENTS } from "./protocol.js";
 import { Subscription } from "./subscription.js";
@@ -67,6 +68,14 @@ export class Documents {
   }
 
   /**
+   * Return the views of what the server rendered within an element, each following its part of the page.
+   * @param {ParentNode} root
+   */
+  live(root) {
+    return attach(root, (sealed, shown) => this.#view({ live: sealed }, shown));
+  }
+
+  /**
    * Resolve when all views show what was written at a position.
    * @param {import("./positions.js").Written} written
    */
@@ -76,10 +85,12 @@ export class Documents {
 
   /**
    * @param {import("./wish.js").Wish} wish
+   * @param {import("./subscription.js").Shown} [shown]
    */
-  #view(wish) {
-    const key = JSON.stringify(wish);
-    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
+  #view(wish, shown) {
+    const text = JSON.stringify(wish);
+    const key = text + (shown?.seq ?? "");
+    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(text), shown);
     this.#wanted.set(key, subscription);
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();

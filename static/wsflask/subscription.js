@@ -7,6 +7,13 @@ import { Rows, rowKey } from "./rows.js";
 /** @typedef {"loading" | "live" | "stale" | "failed" | "closed"} ViewState */
 
 /**
+ * @typedef {object} Shown rows that are in the page before anything was asked for
+ * @property {string} [seq] as of when
+ * @property {string} [view] the server's name for it
+ * @property {unknown[]} ids
+ */
+
+/**
  * @typedef {object} Granted what the server made of the wish
  * @property {boolean} showHidden whether hidden fields are shown
  * @property {unknown} orderBy null: in no order
@@ -70,10 +77,17 @@ export class Subscription {
   /**
    * @param {string} key
    * @param {import("./wish.js").Wish} wish
+   * @param {Shown} [shown]
    */
-  constructor(key, wish) {
+  constructor(key, wish, shown) {
     this.key = key;
     this.wish = wish;
+    if (!shown) return;
+    for (const id of shown.ids) this.#rows.change(rowKey(id), { _id: id });
+    this.#seq = shown.seq;
+    this.viewId = shown.view;
+    this.isLoaded = true;
+    this.state = "stale";
   }
 
   /** By key. */

@@ -38,7 +38,7 @@
  * @property {string | string[]} [order_by]
  * @property {number} [limit]
  */
-/** @typedef {ClassWish} Wish */
+/** @typedef {ClassWish | { live: string }} Wish of a class, or sealed by the server that rendered the page */
 
 /**
  * Return what to ask the server for.

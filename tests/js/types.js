@@ -122,12 +122,16 @@ for await (const { op, id, row, previous } of newest) {
   [op, id, row?.total, previous?.total];
 }
 
-// --- what was written
+// --- what was written, and pages that are live
 
 void fetch("/orders", { method: "POST" }).then((response) => ws.caughtUp(response));
 void ws.caughtUp("07463021948573941761").then(() => newest.list);
 // @ts-expect-error: a position is a string
 ws.caughtUp(1);
+for (const view of ws.live()) view.on("error", ({ code }) => code);
+ws.live(document.createElement("table"))[0].close();
+// @ts-expect-error: an element, not a selector
+ws.live("#orders");
 
 // --- channels
 
