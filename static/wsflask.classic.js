@@ -684,11 +684,11 @@ class Region {
   /**
    * Return the element of a row: the one in the page where it is the same, else a new one in its place.
    * @param {unknown} id
-   * @param {import("./rows.js").Row} row without `html`: it is as the page had it
+   * @param {import("./rows.js").Row} row without `html`: it is as the page had it, or its template failed
    */
   #draw(id, { _id, html }) {
     const old = this.#shown.get(id);
-    if (html === undefined || html === old?.html) return old?.element;
+    if (typeof html !== "string" || html === old?.html) return old?.element;
     const template = document.createElement("template");
     template.innerHTML = html;
     let element = template.content.firstElementChild;
@@ -1448,16 +1448,21 @@ class Documents {
     if (this.#asked === 0) this.#sweep();
   }
 
-  /** @param {Subscription} subscription */
-  #subscribe(subscription) {
-    const payload = { action: "subscribe", data: subscription.request(this.#roomBytes) };
+  /**
+   * @param {Subscription} subscription
+   * @param {number} [roomBytes]
+   */
+  #subscribe(subscription, roomBytes = this.#roomBytes) {
+    const data = subscription.request(roomBytes);
     subscription.isWanted = false;
     subscription.isAsked = true;
     this.#asked += 1;
-    this.#messenger.ask(DOCUMENTS, payload, { lost: "disconnected" }, (error, answer) => {
+    this.#messenger.ask(DOCUMENTS, { action: "subscribe", data }, { lost: "disconnected" }, (error, answer) => {
       this.#asked -= 1;
       subscription.isAsked = false;
-      if (error) this.#failed(subscription, error);
+      // Ids that are objects may have more keys than the server takes in one message.
+      if (error?.code === "too_big" && "rows" in data) this.#subscribe(subscription, 0);
+      else if (error) this.#failed(subscription, error);
       else if (isObject(answer.payload) && typeof answer.payload.view === "string") {
         this.#accepted(subscription, answer.payload);
       } else this.#failed(subscription, new WSFlaskError("internal", "The answer names no view."));
@@ -1475,18 +1480,20 @@ class Documents {
   }
 
   /**
-   * Know a subscription by the server's name for it, and return it, or the one that has that name already.
+   * Know a subscription by the server's name for it; if another has that name already the two become one. Return it:
+   * the one whose rows the server goes on from.
    * @param {Subscription} subscription
    * @param {string} view
    */
   #join(subscription, view) {
     const same = this.#byView.get(view) ?? subscription;
-    this.#byView.set(view, same);
-    if (same !== subscription) {
-      this.#forget(subscription);
-      same.absorb(subscription);
+    const [current, other] = subscription.isLoaded ? [subscription, same] : [same, subscription];
+    this.#byView.set(view, current);
+    if (current !== other) {
+      this.#forget(other);
+      current.absorb(other);
     }
-    return same;
+    return current;
   }
 
   /**

@@ -251,6 +251,10 @@ def test_a_template_that_renders_nothing_shows_no_row(table: Page) -> None:
     assert play(table, "say('U', 'a', line('A 3'))") == "B 1, C 1, A 3"
 
 
+def test_a_row_whose_template_failed_is_left_as_it_is(table: Page) -> None:
+    assert play(table, "say('U', 'a', null); say('I', 'd', null); say('U', 'b', line('B 2'))") == "A 1, B 2, C 1"
+
+
 def test_attaching_twice_is_attaching_once(table: Page) -> None:
     same = table.evaluate("[ws.live()[0] === views[0], ws.live(container)[0] === views[0], server.sent.length]")
 

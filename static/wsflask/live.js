@@ -95,11 +95,11 @@ class Region {
   /**
    * Return the element of a row: the one in the page where it is the same, else a new one in its place.
    * @param {unknown} id
-   * @param {import("./rows.js").Row} row without `html`: it is as the page had it
+   * @param {import("./rows.js").Row} row without `html`: it is as the page had it, or its template failed
    */
   #draw(id, { _id, html }) {
     const old = this.#shown.get(id);
-    if (html === undefined || html === old?.html) return old?.element;
+    if (typeof html !== "string" || html === old?.html) return old?.element;
     const template = document.createElement("template");
     template.innerHTML = html;
     let element = template.content.firstElementChild;

@@ -71,6 +71,19 @@ for (const [what, limits, count] of [
   });
 }
 
+test("rows whose ids are too much for the server are not named again", () => {
+  const { view, world } = setUpLive();
+  const errors = collect(view, "error");
+
+  world.reconnect();
+  world.server.refuse("too_big");
+
+  assert.deepEqual(world.server.sent[1].payload.data, { class_name: "Flight", start_seq: "100", view: "v1" });
+  assert.deepEqual([view.state, errors], ["stale", []]);
+  world.server.refuse("too_big");
+  assert.deepEqual([view.state, errors.length, world.server.sent.length], ["failed", 1, 2]);
+});
+
 test("what comes with a resume is counted whatever it is", () => {
   const { view, world } = setUpLive();
   const changes = collect(view, "change");

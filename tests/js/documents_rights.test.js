@@ -46,17 +46,19 @@ test("a view that moved while nobody watches it is ended under its new name", ()
   assert.deepEqual(server.sent.at(-1).payload, { action: "unsubscribe", data: { view: "v2" } });
 });
 
-test("views that become one share its rows", () => {
+test("views that become one share the rows of the one that moved, for the server goes on from these", () => {
   const { view, ws, server } = setUpLive({ showHidden: true });
   const plain = ws.documents("Flight");
-  server.answer(subscribed(1, { view: "w" }));
-  tell(server, "L", row("c"), "100", { view: "w" });
-  const loads = collect(view, "load");
+  server.answer(subscribed(2, { view: "w" }));
+  tell(server, "L", row("b"), "", { view: "w" });
+  const loads = collect(plain, "load");
 
-  tellAll(server, "moved", { seq: "101", to: "w" });
-  tell(server, "L", row("d"), "101", { view: "w" });
+  tellAll(server, "moved", { seq: "", to: "w" });
+  tell(server, "R", row("a"), "", { view: "w" });
+  tell(server, "L", row("c"), "101", { view: "w" });
 
-  assert.deepEqual([ids(view), ids(plain), loads.length], [["c", "d"], ["c", "d"], 1]);
+  assert.deepEqual([ids(view), ids(plain), loads.length], [["b", "c"], ["b", "c"], 1]);
+  assert.deepEqual([view.state, plain.state], ["live", "live"]);
   view.close();
   assert.deepEqual(actions(server), ["subscribe", "subscribe"]);
   plain.close();
@@ -87,6 +89,19 @@ test("a view that ended before its rows came rejects, and can be asked for again
 
   assert.deepEqual(await outcome(view.ready), { code: "not_found" });
   assert.deepEqual(actions(server), ["subscribe", "subscribe", "subscribe"]);
+});
+
+test("a view that moved before its rows came is reset under its new name", () => {
+  const { ws, server } = setUpLive();
+  const view = ws.documents("Airport");
+  server.answer(subscribed(2, { view: "w" }));
+  tell(server, "L", row("x"), "", { view: "w" });
+
+  tellAll(server, "moved", { seq: "", view: "w", to: "w2" });
+  tellAll(server, "reset", { seq: "", view: "w2", rows: 1 });
+  tell(server, "L", row("y"), "101", { view: "w2" });
+
+  assert.deepEqual([view.state, ids(view)], ["live", ["y"]]);
 });
 
 test("a name that is none changes nothing", () => {
