@@ -15,7 +15,7 @@ say    = @printf '\033[1m%s\033[0m\n' '==> $(1)'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint check coverage bench clean
+.PHONY: help demo test lint check coverage walk bench bench-views clean
 
 help:
 	@echo 'make demo      set up and run the demonstration on port $(PORT)'
@@ -24,6 +24,8 @@ help:
 	@echo 'make check     what CI runs: lint and test'
 	@echo 'make coverage  the Python tests, with branch coverage'
 	@echo 'make bench     set up and run all benchmarks, half an hour (QUICK=1: four minutes, and no peers but two)'
+	@echo 'make bench-views  what live views cost: changes, memory, queries, the way to the browser (QUICK=1: three minutes)'
+	@echo 'make walk      half an hour of random changes, compared with an oracle (QUICK=1: three minutes)'
 	@echo 'make clean     remove the virtual environment and everything built'
 
 demo: $(VENV)/installed-demo
@@ -48,11 +50,19 @@ check: lint test
 coverage: $(VENV)/installed-test
 	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
+walk: $(VENV)/installed-test
+	$(call say,Walk at random: writers$(,) clients$(,) rights that change$(,) workers that are killed)
+	@$(BIN)/python -m tests.walk $(if $(QUICK),--quick) $(ARGS)
+
 bench: $(BENCH)/installed benchmarks/node_modules/.installed
 	$(call say,Build the load generator and the limit)
 	@$(MAKE) --silent --no-print-directory -C benchmarks
 	$(call say,Run the benchmarks; nothing else should run now)
 	@$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
+
+bench-views: $(BENCH)/installed
+	$(call say,Measure live views; nothing else should run now)
+	@$(BENCH)/bin/python -m benchmarks.views $(if $(QUICK),--quick) $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(BENCH) benchmarks/node_modules benchmarks/.build build dist node_modules *.egg-info .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache

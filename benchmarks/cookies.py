@@ -11,4 +11,5 @@ def session_cookies(count: int) -> list[str]:
     app = Flask(__name__)
     app.secret_key = SECRET_KEY
     signer = SecureCookieSessionInterface().get_signing_serializer(app)
+    assert signer is not None
     return [f"session={signer.dumps({'_user_id': f'user{n}', '_fresh': True})}" for n in range(count)]

@@ -96,21 +96,23 @@ class Crowd:
         alive = time.monotonic()
         while not self._is_over.is_set():
             for key, _ in self._selector.select(timeout=0.1):
-                self._take(key.fd, key.fileobj)
+                self.take(key.fd, key.fileobj)
             if time.monotonic() - alive > _SIGN_OF_LIFE:
                 alive = time.monotonic()
                 for each in self._sockets:
                     each.send(b"\x89\x80" + os.urandom(4))  # an empty ping
 
-    def _take(self, number: int, readable: Any) -> None:
-        data = readable.recv(1 << 18)
+    def take(self, number: int, readable: Any) -> bytes:
+        """Read what has come on one socket, and return it; called from the thread that reads."""
+        data: bytes = readable.recv(1 << 18)
         if not data:
             self._selector.unregister(readable)
-            return
+            return data
         self.received += len(data)
         together = self._ends.get(number, b"") + data
         self._loaded += together.count(_LOADED)
         self._ends[number] = together[1 - len(_LOADED) :]
+        return data
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .contenders import FLASK_SOCKETIO, LIMIT, NODE_WS, WSFLASK
@@ -127,10 +127,10 @@ GOALS = (
 )
 
 
-def summary(results: Results) -> str:
+def summary(results: Results, goals: Iterable[Goal] = GOALS) -> str:
     """Return the line that a quick run ends with: name=value pairs, "nan" for what could not be measured."""
     pairs = []
-    for goal in GOALS:
+    for goal in goals:
         if goal.name is not None:
             spread = goal.measured(results)
             pairs.append(f"{goal.name}={spread.median:.3f}" if spread is not None else f"{goal.name}=nan")

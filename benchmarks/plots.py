@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from .contenders import LIMIT, WSFLASK, title_of
 from .results import Results, Spread
 
-__all__ = ["write"]
+__all__ = ["write", "write_views"]
 
 mpl.use("svg")
 
@@ -60,6 +60,27 @@ def write(results: Results, folder: Path) -> None:
             is_logarithmic=True,
         )
         _growth(results, folder / "performance-growth.svg")
+
+
+def write_views(results: Results, folder: Path) -> None:
+    """Draw what a change costs over the number of distinct views."""
+    sizes = sorted(map(int, results.servers("view_change")))
+    with mpl.rc_context(_STYLE):
+        canvas, axes = _axes("A change that touches one of so many equality views: microseconds of CPU", height=3.2)
+        spreads = [results.spread("view_change", str(size), "us") for size in sizes]
+        known = [spread for spread in spreads if spread is not None]
+        medians = [spread.median for spread in known]
+        axes.errorbar(sizes, medians, yerr=[_below(known), _above(known)], color=_OURS, marker="o", linewidth=2, capsize=3)
+        for size, spread in zip(sizes, known, strict=True):
+            axes.annotate(_label(spread), (size, spread.high), (0, 6), textcoords="offset points", ha="center")
+        axes.set_xscale("log")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.minorticks_off()
+        axes.margins(y=0.2)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("distinct views")
+        axes.grid(axis="y", color="#e3e7eb")
+        _save(canvas, folder / "performance-views.svg")
 
 
 def _bars(

@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .contenders import LIMIT, WSFLASK, title_of
-from .goals import GOALS
+from .goals import GOALS, Goal
 from .peers import PEERS
 from .results import Results, Spread
 
-__all__ = ["TABLES", "number", "replace_tables", "write"]
+__all__ = ["TABLES", "Tables", "goals_table", "number", "replace_tables", "table", "write"]
 
 _CPU = "frames_per_cpu_second"
 _BLOCK = re.compile(r"(<!-- begin table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 Row = Sequence[str]
+#: Name to what makes the table of some results.
+Tables = Mapping[str, Callable[[Results], str]]
 
 
-def write(results: Results, page: Path) -> None:
-    """Replace the tables of the page by those of the results."""
-    page.write_text(replace_tables(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+def write(results: Results, page: Path, tables: Tables | None = None) -> None:
+    """Replace the tables of the page by those of the results; `tables` are others than TABLES."""
+    page.write_text(replace_tables(page.read_text(encoding="utf-8"), results, tables), encoding="utf-8")
 
 
-def replace_tables(text: str, results: Results) -> str:
-    """Return the text with the table of each name between its markers.
+def replace_tables(text: str, results: Results, tables: Tables | None = None) -> str:
+    """Return the text with the table of each name between its markers; those of another report stay."""
+    known = TABLES if tables is None else tables
 
-    Raises:
-        KeyError: a marker names a table that does not exist.
-    """
-    return _BLOCK.sub(lambda found: found[1] + TABLES[found[2]](results) + found[3], text)
+    def replaced(found: re.Match[str]) -> str:
+        return found[1] + known[found[2]](results) + found[3] if found[2] in known else found[0]
+
+    return _BLOCK.sub(replaced, text)
 
 
 def number(value: float | None, unit: str = "") -> str:
@@ -51,7 +54,7 @@ def _range(spread: Spread | None) -> str:
     return "-" if spread is None else f"{number(spread.low)} to {number(spread.high)}"
 
 
-def _table(head: Row, rows: Iterable[Row]) -> str:
+def table(head: Row, rows: Iterable[Row]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join("|" + "".join(f" {cell} |" if cell else " |" for cell in line) + "\n" for line in lines)
 
@@ -64,16 +67,17 @@ def _fastest_last(results: Results, workload: str, figure: str) -> list[str]:
     return sorted(results.servers(workload), key=lambda server: results.median(workload, server, figure) or 0)
 
 
-def _goals(results: Results) -> str:
+def goals_table(results: Results, goals: Iterable[Goal] = GOALS) -> str:
+    """Return the table of what was reached."""
     rows = []
-    for goal in GOALS:
+    for goal in goals:
         spread = goal.measured(results)
         if spread is not None:
             sign = "≤" if goal.is_ceiling else "≥"
             reached = "yes" if goal.is_reached(spread) else "no"
             wanted = f"{sign} {goal.goal:g} {goal.unit}".rstrip()
             rows.append((goal.title, number(spread.median, goal.unit), _range(spread), wanted, reached))
-    return _table(("wsflask", "median", "min to max", "goal", "reached"), rows)
+    return table(("wsflask", "median", "min to max", "goal", "reached"), rows)
 
 
 def _cells(results: Results, workload: str, server: str, *figures: str) -> list[str]:
@@ -96,7 +100,7 @@ def _overview(results: Results) -> str:
 
     head = ("", "fan-out, frames per CPU-second", "to the C loop", "frames/s", "p50 / p99 ms")
     servers = [server for server in _fastest_last(results, "fanout", _CPU) if server != "limit_join"]
-    return _table((*head, "KB per idle client", "connects/s", "echo/s"), map(row, servers))
+    return table((*head, "KB per idle client", "connects/s", "echo/s"), map(row, servers))
 
 
 def _bursts(results: Results) -> str:
@@ -105,7 +109,7 @@ def _bursts(results: Results) -> str:
         return (_name(server), per_cpu, _to_limit(results, "burst", server), *more)
 
     head = ("", "frames per CPU-second", "to the C loop, one send a frame", "frames/s", "p99 ms")
-    return _table(head, map(row, _fastest_last(results, "burst", _CPU)))
+    return table(head, map(row, _fastest_last(results, "burst", _CPU)))
 
 
 def _compression(results: Results) -> str:
@@ -116,7 +120,7 @@ def _compression(results: Results) -> str:
         return (name, *_cells(results, "compression", server, _CPU), ratio, *memory)
 
     head = ("", "frames per CPU-second", "to the C loop, uncompressed", "KB a client")
-    return _table(head, map(row, _fastest_last(results, "compression", _CPU)))
+    return table(head, map(row, _fastest_last(results, "compression", _CPU)))
 
 
 def _connects(results: Results) -> str:
@@ -126,7 +130,7 @@ def _connects(results: Results) -> str:
         return (_name(server), *_cells(results, "connects", server, "per_second"), each)
 
     head = ("", "connects/s", "the server's CPU, ms each")
-    return _table(head, map(row, _fastest_last(results, "connects", "per_second")))
+    return table(head, map(row, _fastest_last(results, "connects", "per_second")))
 
 
 def _slow_reader(results: Results) -> str:
@@ -136,7 +140,7 @@ def _slow_reader(results: Results) -> str:
         return (_name(server), shown, *_cells(results, "slow_reader", server, "p99_ms_alone", "p99_ms"))
 
     head = ("", "throughput of the others, to that without", "p99 ms without", "p99 ms with")
-    return _table(head, map(row, _fastest_last(results, "slow_reader", "share")))
+    return table(head, map(row, _fastest_last(results, "slow_reader", "share")))
 
 
 def _growth(results: Results) -> str:
@@ -147,7 +151,7 @@ def _growth(results: Results) -> str:
         return f"{rate} ({_to_limit(results, 'growth', server, clients)})"
 
     rows = ((_name(server), *(cell(server, clients) for clients in sizes)) for server in results.servers("growth"))
-    return _table(("", *(f"{clients:,} clients" for clients in sizes)), rows)
+    return table(("", *(f"{clients:,} clients" for clients in sizes)), rows)
 
 
 def _crowd(results: Results) -> str:
@@ -169,7 +173,7 @@ def _crowd(results: Results) -> str:
         ("one broadcast: the last of them has it after", number(last, "ms")),
         ("frames per CPU-second of that", number(per_cpu)),
     )
-    return _table((f"{clients:,} signed-in clients, one worker", ""), rows)
+    return table((f"{clients:,} signed-in clients, one worker", ""), rows)
 
 
 def _costs(results: Results) -> str:
@@ -193,7 +197,7 @@ def _costs(results: Results) -> str:
         ("a change that touches one view with 100 subscribers", number(one("costs", "seen_change_us"), "µs")),
         ("the same, of 50 inserted at once", number(one("costs", "seen_change_bulk_us"), "µs")),
     )
-    return _table(("", "memory, or CPU time of the worker"), rows)
+    return table(("", "memory, or CPU time of the worker"), rows)
 
 
 def _generator(results: Results) -> str:
@@ -202,7 +206,7 @@ def _generator(results: Results) -> str:
         return (_name(server), *(f"{100 * share:.0f} %" if share is not None else "-" for share in shares))
 
     head = ("fan-out", "generator busy", "generator waited for its core", "server waited for its core")
-    return _table(head, map(row, _fastest_last(results, "fanout", _CPU)))
+    return table(head, map(row, _fastest_last(results, "fanout", _CPU)))
 
 
 def _machine(results: Results) -> str:
@@ -210,7 +214,7 @@ def _machine(results: Results) -> str:
     rows = [(name, str(machine.get(name, ""))) for name in ("date", "commit", "cpu", "cores", "kernel")]
     named = {"loop": "loop over the sockets"}
     rows += [(named.get(name, name), str(machine.get(name, ""))) for name in ("python", "compiler", "loop", "mongod")]
-    return _table(("", ""), rows)
+    return table(("", ""), rows)
 
 
 def _peers(results: Results) -> str:
@@ -220,12 +224,12 @@ def _peers(results: Results) -> str:
         notes = PEERS[server].notes if server in PEERS else "Sessions, users, three services and their data."
         return (_name(server), shown, notes)
 
-    return _table(("", "versions", "to know"), map(row, (WSFLASK, *PEERS)))
+    return table(("", "versions", "to know"), map(row, (WSFLASK, *PEERS)))
 
 
 #: Each table by the name that its markers have.
 TABLES: dict[str, Callable[[Results], str]] = {
-    "goals": _goals,
+    "goals": goals_table,
     "overview": _overview,
     "bursts": _bursts,
     "compression": _compression,

@@ -1,0 +1,202 @@
+"""Live views through a real worker: the way to the browser, queries for many subscribers, changes it keeps up with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from .bench import Bench
+from .contenders import ROOT, WSFLASK, contender
+from .processes import cpu_seconds
+from .results import Results, Sample
+from .suite import say
+from .views_actors import DATABASE_ROWS
+from .views_receivers import Receivers
+
+__all__ = ["measure_latency", "measure_queries", "measure_rate"]
+
+_Rows = Collection[dict[str, Any]]
+#: Seconds that the last change of a step may be late.
+_LAG = 1.0
+
+
+def measure_latency(bench: Bench, results: Results, *, clients: int, rate: float, writes: int, turns: int) -> None:
+    """Time from before a majority write to its arrival at each subscriber of one view, beside a bare change stream."""
+    for turn in range(turns):
+        with _crowd(bench) as (place, rows, crowd):
+            rows.insert_many([{"group": "shared", "value": value} for value in range(200)])
+            crowd.connect(clients)
+            crowd.subscribe(["shared"])
+            before = crowd.values
+            uri = place.uri
+            with _actor("follow", uri, writes) as stream:
+                _line(stream)
+                began, started = cpu_seconds(place.pids), time.monotonic()
+                with _actor("write", uri, rate, writes) as writer:
+                    written = _answer(writer)
+                streamed = _answer(stream)
+                _await(lambda crowd=crowd, wanted=before + clients * writes: crowd.values >= wanted)
+                busy = (cpu_seconds(place.pids) - began) / (time.monotonic() - started)
+            figures = _latencies(written, streamed, crowd.arrived, clients)
+            figures["server_busy"] = busy
+        results.add(Sample("view_latency", WSFLASK, clients, str(turn), figures))
+        say("view_latency " + " ".join(f"{name}={value:.4g}" for name, value in figures.items()))
+
+
+def _latencies(
+    written: Mapping[str, Any], streamed: Mapping[str, float], arrived: Mapping[int, array[float]], clients: int
+) -> dict[str, Any]:
+    each: list[float] = []
+    last: list[float] = []
+    bare: list[float] = []
+    acknowledged: list[float] = []
+    # The first tenth warms up.
+    for number, (begun, done) in list(written.items())[len(written) // 10 :]:
+        moments = arrived[int(number)]
+        assert len(moments) == clients, f"{len(moments)} of {clients} got the change {number}"
+        each += [moment - begun for moment in moments]
+        last.append(max(moments) - begun)
+        bare.append(streamed[number] - begun)
+        acknowledged.append(done - begun)
+    found = {}
+    for name, times in (("", each), ("last_", last), ("stream_", bare), ("write_", acknowledged)):
+        times.sort()
+        found[f"{name}p50_ms"] = 1000 * times[len(times) // 2]
+        found[f"{name}p99_ms"] = 1000 * times[min(int(len(times) * 0.99), len(times) - 1)]
+    return found
+
+
+def measure_queries(bench: Bench, results: Results, *, clients: int, distinct: int) -> None:
+    """Queries that many subscribers cause who come at once: to one view, and to some distinct ones."""
+    for views in (1, distinct):
+        with _crowd(bench) as (rig, rows, crowd):
+            groups = [f"group {number}" for number in range(views)]
+            rows.insert_many([{"group": group, "value": value} for group in groups for value in range(20)])
+            crowd.connect(clients)
+            time.sleep(1.0)  # everybody was greeted
+            database = rows.database
+            database.command("profile", 2)
+            began, started = cpu_seconds(rig.pids), time.monotonic()
+            for number in range(clients):
+                crowd.subscribe_one(number, groups[number % views])
+            crowd.await_loaded()
+            _await(lambda crowd=crowd: crowd.values >= clients * 20)
+            taken = time.monotonic() - started
+            busy = cpu_seconds(rig.pids) - began
+            database.command("profile", 0)
+            asked = {"ns": f"{database.name}.{DATABASE_ROWS}", "op": {"$in": ["query", "command"]}}
+            queries = database["system.profile"].count_documents({**asked, "command.pipeline.0.$changeStream": None})
+        figures = {"queries": queries, "seconds": taken, "cpu_seconds": busy}
+        results.add(Sample("view_queries", WSFLASK, clients, f"{views} views", figures))
+        say(f"view_queries {clients} clients, {views} views: {figures}")
+
+
+def measure_rate(
+    bench: Bench, results: Results, *, is_touched: bool, first: float, growth: float, seconds: float, turns: int
+) -> None:
+    """Changes a second that a worker keeps up with: steps that rise until the last change of one is late."""
+    workload = "view_touched" if is_touched else "view_untouched"
+    groups = [f"seen {number}" for number in range(10)]
+    written = groups if is_touched else ["unseen"]
+    for turn in range(turns):
+        with _crowd(bench) as (rig, rows, crowd):
+            crowd.connect(len(groups) + 1)
+            for number, group in enumerate([*groups, "fence"]):
+                crowd.subscribe([group], [number])
+            rate, reached = first, 0.0
+            while True:
+                lag, real = _step(rig.uri, rows, crowd, written, rate, seconds)
+                say(f"{workload:12} {rate:.0f}/s: really {real:.0f}/s, the last is {lag:.3f} s late")
+                if lag < _LAG:
+                    reached = max(reached, real)
+                if lag >= _LAG or real < 0.9 * rate:
+                    break
+                rate *= growth
+        figures = {"per_second": reached, "is_limited_by_writer": lag < _LAG}
+        results.add(Sample(workload, WSFLASK, len(groups), str(turn), figures))
+
+
+def _step(
+    uri: str, rows: _Rows, crowd: Receivers, groups: list[str], rate: float, seconds: float
+) -> tuple[float, float]:
+    """Insert at a rate for so long; return how late the last change is, and the rate that the writer reached."""
+    crowd.arrived.clear()
+    before = crowd.values
+    with _actor("insert", uri, ",".join(groups), rate, seconds) as writer:
+        written = _answer(writer)
+    is_seen = groups != ["unseen"]
+    wanted = before + 1 + (written["inserted"] if is_seen else 0)
+    _await(lambda: crowd.values >= wanted, seconds=20)
+    lag = max((max(moments) for moments in crowd.arrived.values()), default=float("inf")) - written["ended"]
+    if crowd.values < wanted:
+        lag = float("inf")
+    rows.delete_many({"group": {"$in": [*groups, "fence"]}})
+    time.sleep(1.0)
+    return lag, written["inserted"] / written["seconds"]
+
+
+# --- who takes part
+
+
+class _Place:
+    """Where a worker is, and what it is."""
+
+    def __init__(self, uri: str, pids: list[int]) -> None:
+        self.uri = uri
+        self.pids = pids
+
+
+@contextlib.contextmanager
+def _crowd(bench: Bench) -> Iterator[tuple[_Place, _Rows, Receivers]]:
+    """Start a worker with a database of its own, and a crowd that has not come yet."""
+    with bench.rig(contender(WSFLASK)) as rig:
+        assert rig.database_uri is not None
+        with (
+            MongoClient[dict[str, Any]](rig.database_uri) as client,
+            Receivers(rig.server.port, bench.cookies) as crowd,
+        ):
+            rows = client.get_default_database()[DATABASE_ROWS]
+            rows.create_index("group")
+            yield _Place(rig.database_uri, rig.server.pids), rows, crowd
+
+
+@contextlib.contextmanager
+def _actor(*words: object) -> Iterator[IO[str]]:
+    """Start one of `views_actors`; yield what it prints."""
+    command = [sys.executable, "-m", "benchmarks.views_actors", *map(str, words)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def _line(output: IO[str]) -> str:
+    line = output.readline()
+    if not line:
+        raise RuntimeError("it ended without an answer")
+    return line
+
+
+def _answer(output: IO[str]) -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(_line(output))
+    return answer
+
+
+def _await(condition: Any, *, seconds: float = 10.0) -> None:
+    """Return when it holds, or after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not condition():
+        time.sleep(0.01)
