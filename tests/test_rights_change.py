@@ -403,7 +403,7 @@ def test_after_a_gap_everyone_is_looked_at_again(guild: Guild) -> None:
     feed._dispatch = dispatch  # type: ignore[method-assign]
 
     changes = [each for each in feed._subscriptions if "Member" in each.name]
-    changes[0].put(Gap(feed.position, "a test"))
+    changes[0].lose(Gap(feed.position, "a test"))
     wait_until(lambda: guild.judge.judged)
     gevent.sleep(0.3)
 
@@ -416,7 +416,7 @@ def test_after_a_gap_in_what_was_said_everyone_is_judged(guild: Guild) -> None:
     guild.settle()
 
     changes = [each for each in guild.server.feed._subscriptions if each.name == "relay"]
-    changes[0].put(Gap(guild.server.feed.position, "a test"))
+    changes[0].lose(Gap(guild.server.feed.position, "a test"))
 
     wait_until(lambda: {ws for ws, _, _ in guild.judge.judged} == set(connections))
 
