@@ -85,7 +85,7 @@ def create_app() -> Flask:
     else:
         manager.user_loader(Resident)
     server = WebSocketServer(services=[Notifier, Clipboard, Broadcaster, Bench])
-    server.expose(Row, fields=("group", "value"), acl=lambda user: True)
+    server.expose(Row, fields=("group", "value"), read=lambda user: True)
     app.register_blueprint(server.blueprint)
     return app
 

@@ -286,7 +286,7 @@ class Clipboard {
   /** Whether nothing was heard on this connection: then its position need not be a later one. */
   #isFresh = true;
   /** Names this page's commands, so that one sent twice is applied once. */
-  #page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
+  #page = crypto.getRandomValues(new Uint32Array(4)).join("");
   #commands = 0;
 
   /** @param {import("./messenger.js").Messenger} messenger */
@@ -535,39 +535,329 @@ class WSFlaskError extends Error {
   }
 }
 
+// --- wsflask/rows.js
+
+/** Rows by their key, and in order; no I/O. */
+
+/** @typedef {Record<string, any>} Row with its `_id` */
+
+/** The rows of a view. */
+class Rows {
+  /** @type {Map<unknown, Row>} */
+  byKey = new Map();
+  /** @type {unknown[]} */
+  #keys = [];
+  /** The rows in order, made when somebody asks for them. @type {Row[] | null} */
+  #list = null;
+
+  /** The rows in order; another array after each change. @returns {readonly Row[]} */
+  get list() {
+    return (this.#list ??= this.#keys.map((key) => /** @type {Row} */ (this.byKey.get(key))));
+  }
+
+  /**
+   * Put a row, or take it out (null), and return the one that was there.
+   * @param {unknown} key
+   * @param {Row | null} row
+   * @param {unknown} [after] key of the row in front of it, null: it is first; none: where it was, or else last
+   * @returns {Row | null}
+   */
+  change(key, row, after) {
+    const previous = this.byKey.get(key) ?? null;
+    this.#list = null;
+    if (previous && (!row || after !== undefined)) this.#keys.splice(this.#keys.indexOf(key), 1);
+    if (!row) {
+      this.byKey.delete(key);
+      return previous;
+    }
+    this.byKey.set(key, row);
+    // From the end: a load comes in order, so that each row stands behind the last.
+    if (after !== undefined) this.#keys.splice(after === null ? 0 : this.#keys.lastIndexOf(after) + 1, 0, key);
+    else if (!previous) this.#keys.push(key);
+    return previous;
+  }
+}
+
+/**
+ * A primary key as the key of a Map: one that is an object counts by its content.
+ * @param {unknown} id
+ */
+function rowKey(id) {
+  return typeof id === "object" && id !== null ? JSON.stringify(id) : id;
+}
+
+// --- wsflask/live.js
+
+/** Rows that the server renders, kept up to date in the page: the one module that touches the DOM. */
+
+
+/** @typedef {import("./view.js").View} View */
+/** @typedef {(sealed: string, shown: import("./subscription.js").Shown) => View} Open */
+
+/** What the server's template writes: the sealed view, its position, its name; and at each row its id, as JSON. */
+const SEALED = "data-wsflask-live";
+const POSITION = "data-wsflask-seq";
+const NAME = "data-wsflask-view";
+const ROW_ID = "data-wsflask-id";
+/** What the page may read: the state of the view. */
+const STATE = "data-wsflask-state";
+
+/** The view of each element that has one. @type {WeakMap<Element, View>} */
+const VIEWS = new WeakMap();
+
+/**
+ * Return the views of all live elements in a part of the page; one that is attached already keeps its view.
+ * @param {ParentNode} root
+ * @param {Open} open
+ */
+function attach(root, open) {
+  const found = [...root.querySelectorAll(`[${SEALED}]`)];
+  if (root instanceof Element && root.hasAttribute(SEALED)) found.unshift(root);
+  return found.map((element) => {
+    const view = VIEWS.get(element);
+    return view && view.state !== "closed" ? view : new Region(element).follow(open);
+  });
+}
+
+/** One live element, and the elements of its rows. */
+class Region {
+  #container;
+  /** What there is of each row; `html` is not known of those that came with the page. */
+  #shown = /** @type {Map<unknown, { element: Element, html?: string }>} */ (new Map());
+
+  /** @param {Element} container */
+  constructor(container) {
+    this.#container = container;
+  }
+
+  /** @param {Open} open */
+  follow(open) {
+    const container = this.#container;
+    const ids = [];
+    for (let row = rowFrom(container.firstElementChild); row; row = rowFrom(row.nextElementSibling)) {
+      const id = JSON.parse(row.getAttribute(ROW_ID) ?? "");
+      this.#shown.set(rowKey(id), { element: row });
+      ids.push(id);
+    }
+    const [sealed = "", seq, name] = [SEALED, POSITION, NAME].map((key) => container.getAttribute(key) ?? undefined);
+    const view = open(sealed, { seq, view: name, ids });
+    VIEWS.set(container, view);
+    view.on("change", (change) => this.#change(change));
+    view.on("load", () => {
+      this.#show(view);
+      this.#tell("load", {});
+    });
+    const enter = () => {
+      container.setAttribute(STATE, view.state);
+      if (view.state === "failed") this.#show(view);
+    };
+    view.on("state", enter);
+    enter();
+    return view;
+  }
+
+  /** @param {import("./subscription.js").RowChange} change */
+  #change({ op, id, row, after }) {
+    const element = row ? this.#draw(id, row) : this.#drop(id);
+    if (row && element) {
+      if (after !== undefined) this.#place(element, this.#shown.get(after)?.element);
+      else if (element.parentNode !== this.#container) this.#place(element, this.#lastRow());
+    }
+    this.#tell("change", { op, id, element });
+  }
+
+  /**
+   * Show all rows of a view, and no others.
+   * @param {View} view
+   */
+  #show({ rows, list }) {
+    for (const id of this.#shown.keys()) if (!rows.has(id)) this.#drop(id);
+    /** @type {Element | undefined} */
+    let front;
+    for (const row of list) {
+      const element = this.#draw(rowKey(row._id), row);
+      if (element) this.#place(element, front);
+      front = element ?? front;
+    }
+  }
+
+  /**
+   * Return the element of a row: the one in the page where it is the same, else a new one in its place.
+   * @param {unknown} id
+   * @param {import("./rows.js").Row} row without `html`: it is as the page had it, or its template failed
+   */
+  #draw(id, { _id, html }) {
+    const old = this.#shown.get(id);
+    if (typeof html !== "string" || html === old?.html) return old?.element;
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    let element = template.content.firstElementChild;
+    element?.setAttribute(ROW_ID, old?.element.getAttribute(ROW_ID) ?? JSON.stringify(_id));
+    if (old?.element.isEqualNode(element)) element = old.element;
+    else if (element) old?.element.replaceWith(element);
+    else this.#drop(id);
+    if (element) this.#shown.set(id, { element, html });
+    return element;
+  }
+
+  /**
+   * Put an element behind that of another row, or before all rows; one that is there stays untouched, with its focus.
+   * @param {Element} element
+   * @param {Element | undefined} front
+   */
+  #place(element, front) {
+    const container = this.#container;
+    const next = rowFrom(front ? front.nextElementSibling : container.firstElementChild);
+    if (next === element) return;
+    const before = front ? front.nextSibling : next;
+    // Where the browser can, what is moved keeps its focus too.
+    if (element.parentNode === container && container.moveBefore) container.moveBefore(element, before);
+    else container.insertBefore(element, before);
+  }
+
+  /** @param {unknown} id */
+  #drop(id) {
+    const element = this.#shown.get(id)?.element;
+    element?.remove();
+    this.#shown.delete(id);
+    return element;
+  }
+
+  #lastRow() {
+    return rowFrom(this.#container.lastElementChild, "previousElementSibling") ?? undefined;
+  }
+
+  /**
+   * @param {string} event
+   * @param {object} detail
+   */
+  #tell(event, detail) {
+    this.#container.dispatchEvent(new CustomEvent(`wsflask:${event}`, { bubbles: true, detail }));
+  }
+}
+
+/**
+ * Return the first row among an element and those behind it, or before it.
+ * @param {Element | null} element
+ * @param {"nextElementSibling" | "previousElementSibling"} [next]
+ */
+function rowFrom(element, next = "nextElementSibling") {
+  while (element && !element.hasAttribute(ROW_ID)) element = element[next];
+  return element;
+}
+
+// --- wsflask/positions.js
+
+/** Waiting until the views of a page show what it has written. */
+
+
+/** Header of a response: the position of what its request wrote. */
+const POSITION_HEADER = "WSFlask-Position";
+/** A wait is given up after this time. */
+const CAUGHT_UP_MS = 30_000;
+
+/** @typedef {string | { headers: { get(name: string): string | null } }} Written a position, or a response of `fetch` */
+
+/**
+ * @typedef {object} Wait
+ * @property {string} seq
+ * @property {boolean} isAsked
+ * @property {(error?: WSFlaskError) => void} settle
+ */
+
+/** Asks the server whether it has sent everything up to a position. */
+class Positions {
+  #messenger;
+  #clock;
+  #isLive;
+  /** @type {Set<Wait>} */
+  #waits = new Set();
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {import("./clock.js").Clock} clock
+   * @param {() => boolean} isLive whether all views are: one that is stale would not show what the server has sent
+   */
+  constructor(messenger, clock, isLive) {
+    this.#messenger = messenger;
+    this.#clock = clock;
+    this.#isLive = isLive;
+  }
+
+  /**
+   * @param {Written} written
+   * @returns {Promise<void>}
+   */
+  async caughtUp(written) {
+    const seq = typeof written === "string" ? written : written.headers.get(POSITION_HEADER);
+    if (!seq) return;
+    await new Promise((/** @type {(value: void) => void} */ resolve, reject) => {
+      /** @type {Wait["settle"]} */
+      const settle = (error) => {
+        this.#waits.delete(wait);
+        this.#clock.clearTimeout(timer);
+        if (error) reject(error);
+        else resolve();
+      };
+      const wait = { seq, isAsked: false, settle };
+      const timer = this.#clock.setTimeout(() => settle(new WSFlaskError("timeout")), CAUGHT_UP_MS);
+      this.#waits.add(wait);
+      this.ask();
+    });
+  }
+
+  /** Ask for all who wait, as soon as there is a connection and all views are live. */
+  ask() {
+    const { state } = this.#messenger;
+    for (const wait of [...this.#waits]) {
+      if (state === "closed") wait.settle(new WSFlaskError("closed"));
+      else if (state === "open" && !wait.isAsked && this.#isLive()) this.#ask(wait);
+    }
+  }
+
+  /** @param {Wait} wait */
+  #ask(wait) {
+    const payload = { action: "caught_up", data: { seq: wait.seq } };
+    wait.isAsked = true;
+    this.#messenger.ask(DOCUMENTS, payload, { timeoutMs: CAUGHT_UP_MS, lost: "disconnected" }, (error) => {
+      wait.isAsked = false;
+      if (error && error.code !== "disconnected") wait.settle(error);
+      // It may have been sent on another connection than it was meant for, before the views: then it is asked again.
+      else if (!error && this.#isLive()) wait.settle();
+    });
+  }
+}
+
 // --- wsflask/subscription.js
 
 /** The rows of one subscription, as the server's messages make them; no I/O. */
 
 
-/**
- * @typedef {object} Condition
- * @property {string} fn field
- * @property {"==" | "!=" | "<" | "<=" | ">" | ">=" | "in"} op
- * @property {unknown} val
- */
-
-/**
- * The keys select the fields; null and true leave a reference as an id, false and a catalog expand it.
- * @typedef {{ [field: string]: null | boolean | Catalog }} Catalog
- */
-/** @typedef {Record<string, any>} Row with its `_id` */
+/** @typedef {import("./rows.js").Row} Row */
 /** @typedef {"loading" | "live" | "stale" | "failed" | "closed"} ViewState */
 
 /**
- * @typedef {object} Wish what is subscribed to
- * @property {string} class_name
- * @property {Condition[]} [data_scope]
- * @property {Catalog} [catalog]
- * @property {boolean} [show_hidden]
+ * @typedef {object} Shown rows that are in the page before anything was asked for
+ * @property {string} [seq] as of when
+ * @property {string} [view] the server's name for it
+ * @property {unknown[]} ids
+ */
+
+/**
+ * @typedef {object} Granted what the server made of the wish
+ * @property {boolean} showHidden whether hidden fields are shown
+ * @property {unknown} orderBy null: in no order
+ * @property {number | null} limit null: all rows
  */
 
 /**
  * @typedef {object} RowChange
- * @property {"L" | "I" | "U" | "D" | "R"} op insert, update, delete, removed from view (L: loaded again)
+ * @property {"L" | "I" | "U" | "D" | "R"} op insert, update, delete, removed from view (L: loaded again, because what
+ *   the user may read changed)
  * @property {unknown} id
  * @property {Row | null} row as it is now; null after D and R
  * @property {Row | null} previous as it was before, if it was there
+ * @property {unknown} [after] in an ordered view, of a row that is there: the id of the one in front, null: it is first
  */
 
 /**
@@ -579,21 +869,23 @@ class WSFlaskError extends Error {
  * @property {import("./errors.js").WSFlaskError} error the server refused it, or it is tried again
  */
 
-/** @typedef {(event: keyof ViewEvents | "moved" | "refused", value: any) => void} Sink */
+/** @typedef {(event: keyof ViewEvents | "joined" | "refused", value: any) => void} Sink */
 
 /** Load, insert, update, delete, removed from view. */
 const OPS = new Set(["L", "I", "U", "D", "R"]);
 
+const UTF8 = new TextEncoder();
+
 /** What the server was asked for, and the rows it has told so far. */
 class Subscription {
-  /** @type {Map<unknown, Row>} */
-  rows = new Map();
   /** @type {ViewState} */
   state = "loading";
+  /** Why it failed. @type {import("./errors.js").WSFlaskError | null} */
+  error = null;
   /** Whether all rows were there once. */
   isLoaded = false;
-  /** Whether hidden fields are shown: what the server granted, not what was asked. */
-  showHidden = false;
+  /** @type {Granted} */
+  granted = { showHidden: false, orderBy: null, limit: null };
   /** @type {string | undefined} */
   viewId;
   /** Who is told of it; none left: it ends. @type {Set<Sink>} */
@@ -602,10 +894,11 @@ class Subscription {
   isWanted = true;
   isAsked = false;
   failures = 0;
+  #rows = new Rows();
   /** @type {string | undefined} */
   #seq;
   /** Rows of a load under way: they replace the old ones together, so that nothing flashes. */
-  #fresh = /** @type {Map<unknown, Row> | null} */ (null);
+  #fresh = /** @type {Rows | null} */ (null);
   /** @type {string | undefined} */
   #freshSeq;
   /** Messages to come of the load or of what was missed. */
@@ -613,25 +906,49 @@ class Subscription {
 
   /**
    * @param {string} key
-   * @param {Wish} wish
+   * @param {import("./wish.js").Wish} wish
+   * @param {Shown} [shown]
    */
-  constructor(key, wish) {
+  constructor(key, wish, shown) {
     this.key = key;
     this.wish = wish;
+    if (!shown) return;
+    for (const id of shown.ids) this.#rows.change(rowKey(id), { _id: id });
+    this.#seq = shown.seq;
+    this.viewId = shown.view;
+    this.isLoaded = true;
+    this.state = "stale";
   }
 
-  /** Data of the request that subscribes, or that resumes after what was seen last. */
-  request() {
-    return this.#seq === undefined ? this.wish : { ...this.wish, start_seq: this.#seq, view: this.viewId };
+  /** By key. */
+  get rows() {
+    return this.#rows.byKey;
+  }
+
+  /** In order. */
+  get list() {
+    return this.#rows.list;
+  }
+
+  /**
+   * Data of the request that subscribes, or that resumes after what was seen last: with the ids of the rows that are
+   * held, so that the server can tell which of them are gone, unless they take too much room.
+   * @param {number} roomBytes
+   */
+  request(roomBytes) {
+    if (this.#seq === undefined) return this.wish;
+    const seen = { ...this.wish, start_seq: this.#seq, view: this.viewId };
+    const held = { ...seen, rows: this.list.map(({ _id }) => _id) };
+    return UTF8.encode(JSON.stringify(held)).length < roomBytes ? held : seen;
   }
 
   /**
    * Take the server's answer to the request.
    * @param {Record<string, any>} answer
    */
-  begin({ view, state, seq, rows, show_hidden: showHidden }) {
+  begin({ view, state, seq, rows, show_hidden: showHidden, order_by: orderBy = null, limit = null }) {
     this.viewId = view;
-    this.showHidden = showHidden === true;
+    this.granted = { showHidden: showHidden === true, orderBy, limit };
     this.failures = 0;
     if (state === "resumed" && this.isLoaded) {
       this.#left = count(rows);
@@ -643,25 +960,31 @@ class Subscription {
    * Take a message about the view.
    * @param {Record<string, any>} message
    */
-  apply({ op, seq, rows, message }) {
+  apply({ op, seq, rows, message, after: front }) {
     if (op === "reset") return this.#load(rows, seq, true);
     if (!OPS.has(op) || !isObject(message) || message._id === undefined) return;
     const id = rowKey(message._id);
-    const isGone = op === "D" || op === "R";
+    const after = rowKey(front);
+    const row = op === "D" || op === "R" ? null : message;
+    const previous = (this.#fresh ?? this.#rows).change(id, row, after);
     if (this.#fresh) {
-      if (isGone) this.#fresh.delete(id);
-      else this.#fresh.set(id, message);
       if (op === "L") this.#left -= 1;
-      else this.#freshSeq = seq ?? this.#freshSeq;
+      else this.#advance(seq);
       if (this.#left === 0) this.#loaded();
       return;
     }
-    const previous = this.rows.get(id) ?? null;
-    if (isGone) this.rows.delete(id);
-    else this.rows.set(id, message);
-    this.#seq = seq ?? this.#seq;
-    if (!isGone || previous) this.emit("change", { op, id, row: isGone ? null : message, previous });
+    this.#advance(seq);
+    if (row || previous) this.emit("change", { op, id, row, previous, after });
     if (this.#left > 0 && --this.#left === 0) this.#enter("live");
+  }
+
+  /**
+   * What the user may read changed: the view has another name, and its rows stay but for what is told next.
+   * @param {Record<string, any>} message
+   */
+  move({ to, seq }) {
+    this.viewId = to;
+    this.#advance(seq);
   }
 
   /** The connection is lost: the rows stay, and stay as they are. */
@@ -678,7 +1001,8 @@ class Subscription {
    */
   fail(error) {
     this.#fresh = null;
-    this.rows = new Map();
+    this.#rows = new Rows();
+    this.error = error;
     this.#enter("failed");
     this.emit("refused", error);
     this.emit("error", error);
@@ -691,7 +1015,8 @@ class Subscription {
   absorb(other) {
     for (const sink of other.sinks) {
       this.sinks.add(sink);
-      sink("moved", this);
+      sink("joined", this);
+      if (this.isLoaded) sink("load", this.rows);
     }
     other.sinks.clear();
   }
@@ -707,7 +1032,7 @@ class Subscription {
    * @param {boolean} isReset
    */
   #load(rows, seq, isReset) {
-    this.#fresh = new Map();
+    this.#fresh = new Rows();
     this.#freshSeq = seq;
     this.#left = count(rows);
     if (isReset) this.emit("reset", { rows: this.#left });
@@ -716,12 +1041,18 @@ class Subscription {
   }
 
   #loaded() {
-    this.rows = this.#fresh ?? new Map();
+    this.#rows = this.#fresh ?? new Rows();
     this.#seq = this.#freshSeq;
     this.#fresh = null;
     this.isLoaded = true;
     this.#enter("live");
     this.emit("load", this.rows);
+  }
+
+  /** @param {string | undefined} seq */
+  #advance(seq) {
+    if (this.#fresh) this.#freshSeq = seq ?? this.#freshSeq;
+    else this.#seq = seq ?? this.#seq;
   }
 
   /** @param {ViewState} state */
@@ -732,17 +1063,61 @@ class Subscription {
   }
 }
 
-/**
- * A primary key as the key of a Map: one that is an object counts by its content.
- * @param {unknown} id
- */
-function rowKey(id) {
-  return typeof id === "object" && id !== null ? JSON.stringify(id) : id;
-}
-
 /** @param {unknown} rows */
 function count(rows) {
   return typeof rows === "number" && rows > 0 ? Math.floor(rows) : 0;
+}
+
+// --- wsflask/changes.js
+
+/** The changes of a view, one after another, for `for await`. */
+
+/** @typedef {import("./subscription.js").RowChange} RowChange */
+
+/**
+ * Return the changes from now on. Of a row that changes again before its change is taken only the newest is kept, so
+ * that never more of them wait than there are rows.
+ * @param {import("./view.js").View} view
+ * @param {boolean} isLoaded whether its rows are there
+ * @returns {AsyncGenerator<RowChange, void, void>}
+ */
+function changesOf(view, isLoaded) {
+  /** @type {Map<unknown, RowChange>} */
+  const waiting = new Map();
+  let rows = isLoaded ? view.rows : null;
+  let wake = () => {};
+
+  const note = (/** @type {RowChange} */ change) => {
+    const { previous } = waiting.get(change.id) ?? change;
+    waiting.delete(change.id);
+    // A row that came and went since is none that anybody saw.
+    if (change.row || previous) waiting.set(change.id, { ...change, previous });
+    wake();
+  };
+  /** Tell the rows that were loaded anew by what differs from those before. */
+  const reload = () => {
+    const before = rows ?? view.rows;
+    rows = view.rows;
+    if (rows === before) return;
+    for (const [id, previous] of before) if (!rows.has(id)) note({ op: "R", id, row: null, previous });
+    for (const [id, row] of rows) note({ op: "L", id, row, previous: before.get(id) ?? null });
+  };
+  const stops = [view.on("change", note), view.on("load", reload), view.on("state", () => wake())];
+
+  return (async function* () {
+    try {
+      while (view.state !== "closed") {
+        if (view.error) throw view.error;
+        const [change] = waiting.values();
+        if (change) {
+          waiting.delete(change.id);
+          yield change;
+        } else await new Promise((/** @type {(value: void) => void} */ resolve) => (wake = resolve));
+      }
+    } finally {
+      for (const stop of stops) stop();
+    }
+  })();
 }
 
 // --- wsflask/view.js
@@ -787,7 +1162,7 @@ class View {
   /** @type {Sink} */
   #sink = (event, value) => {
     if (this.#isClosed) return;
-    if (event === "moved") this.#subscription = value;
+    if (event === "joined") this.#subscription = value;
     else if (event === "refused") this.#reject(value);
     else {
       if (event === "load") this.#resolve(this);
@@ -800,14 +1175,34 @@ class View {
     return this.#subscription.rows;
   }
 
+  /** The rows in order: the server's in an ordered view, else as they came; another array after each change. */
+  get list() {
+    return this.#subscription.list;
+  }
+
   /** loading, live, stale (the connection is lost; rows as last seen), failed (refused), closed. */
   get state() {
     return this.#isClosed ? "closed" : this.#subscription.state;
   }
 
+  /** Why it failed, or null. */
+  get error() {
+    return this.#subscription.error;
+  }
+
   /** Whether hidden fields are shown: what the server granted. */
   get showHidden() {
-    return this.#subscription.showHidden;
+    return this.#subscription.granted.showHidden;
+  }
+
+  /** By what the server orders the rows; null: in no order. */
+  get orderBy() {
+    return this.#subscription.granted.orderBy;
+  }
+
+  /** How many rows there are at most; null: all. */
+  get limit() {
+    return this.#subscription.granted.limit;
   }
 
   /**
@@ -820,6 +1215,14 @@ class View {
     return this.#events.on(event, listener);
   }
 
+  /**
+   * The changes that come after the rows: `for await (const { op, id, row, previous } of view)`. Who is slow gets of
+   * each row the newest change. Ends when the view is closed, throws its WSFlaskError when it fails.
+   */
+  [Symbol.asyncIterator]() {
+    return changesOf(this, this.#subscription.isLoaded);
+  }
+
   /** End it; the last of equal views ends the subscription. */
   close() {
     if (this.#isClosed) return;
@@ -830,6 +1233,69 @@ class View {
   }
 }
 
+// --- wsflask/wish.js
+
+/** What a view asks for: the options of a page as the data of a request. */
+
+/** @typedef {"==" | "!=" | "<" | "<=" | ">" | ">=" | "in"} Operator */
+
+/**
+ * @typedef {object} Condition
+ * @property {string} fn field
+ * @property {Operator} op
+ * @property {unknown} val
+ */
+
+/**
+ * Conditions in short: a value means `==`, else the operators and what they compare with.
+ * @typedef {{ [field: string]: string | number | boolean | null | { [op in Operator]?: unknown } }} Conditions
+ */
+
+/**
+ * The keys select the fields; null and true leave a reference as an id, false and a catalog expand it.
+ * @typedef {{ [field: string]: null | boolean | Catalog }} Catalog
+ */
+
+/**
+ * @typedef {object} ViewOptions
+ * @property {Condition[] | Conditions} [scope] all must hold; default: all rows one may read
+ * @property {string[]} [fields] the fields; default: all that are exposed
+ * @property {Catalog} [catalog] the fields, with those of references; in place of `fields`
+ * @property {boolean} [showHidden] ask for hidden fields too; the server decides
+ * @property {string | string[]} [orderBy] `"field"`, `"-field"` for the largest first, or up to 4 of these
+ * @property {number} [limit] only so many rows, the first in order; default with `orderBy`: 1,000
+ */
+
+/**
+ * @typedef {object} ClassWish
+ * @property {string} class_name
+ * @property {Condition[] | Conditions} [data_scope]
+ * @property {Catalog} [catalog]
+ * @property {boolean} [show_hidden]
+ * @property {string | string[]} [order_by]
+ * @property {number} [limit]
+ */
+/** @typedef {ClassWish | { live: string }} Wish of a class, or sealed by the server that rendered the page */
+
+/**
+ * Return what to ask the server for.
+ * @param {string} className
+ * @param {ViewOptions} options
+ * @returns {ClassWish}
+ */
+function wishOf(className, { scope, fields, catalog, showHidden, orderBy, limit }) {
+  if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
+  if (fields && catalog) throw new TypeError("give fields or a catalog, not both");
+  return {
+    class_name: className,
+    data_scope: scope,
+    catalog: fields ? Object.fromEntries(fields.map((field) => [field, null])) : catalog,
+    show_hidden: showHidden,
+    order_by: orderBy,
+    limit,
+  };
+}
+
 // --- wsflask/documents.js
 
 /** Which subscriptions there are, and that the server knows them: after each connect, and after each close. */
@@ -838,18 +1304,14 @@ class View {
 /** Subscriptions asked for at once: a page with many views does not load them all in one moment. */
 const ASKED_AT_ONCE = 8;
 
+/** Of the largest message that the server takes, how much a request to resume may fill: 48 KiB of 64. */
+const RESUME_SHARE = 0.75;
+
 /** Refusals that may not last: they are tried again. */
 const PASSING = new Set(["unavailable", "internal", "rate_limited", "timeout", "queue_full"]);
 
 /** Ends of a request that the next connection makes good, if there is one. */
 const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
-
-/**
- * @typedef {object} ViewOptions
- * @property {import("./subscription.js").Condition[]} [scope] all must hold; default: all rows one may read
- * @property {import("./subscription.js").Catalog} [catalog] the fields; default: all that are exposed
- * @property {boolean} [showHidden] ask for hidden fields too; the server decides
- */
 
 /** All subscriptions of a client. */
 class Documents {
@@ -863,6 +1325,8 @@ class Documents {
   /** Views that the server keeps for this connection. @type {Set<string>} */
   #held = new Set();
   #asked = 0;
+  #roomBytes = 0;
+  #positions;
 
   /**
    * @param {import("./messenger.js").Messenger} messenger
@@ -872,29 +1336,72 @@ class Documents {
     this.#messenger = messenger;
     this.#clock = clock;
     this.#random = random;
+    this.#positions = new Positions(messenger, clock, () => this.#isLive());
     messenger.route(DOCUMENTS, ({ payload }) => {
-      if (isObject(payload)) this.#byView.get(payload.view)?.apply(payload);
+      if (isObject(payload)) this.#receive(payload);
+      this.#positions.ask();
     });
-    messenger.watch(({ state, previous }) => {
+    messenger.watch(({ state, previous, welcome }) => {
       if (previous === "open") this.#interrupt();
-      if (state === "open") this.#resume();
+      if (welcome) this.#resume(welcome.limits.messageBytes);
       if (state === "closed") this.#refuse();
+      this.#positions.ask();
     });
   }
 
   /**
    * Return a new view; equal ones share a subscription.
    * @param {string} className
-   * @param {ViewOptions} options
+   * @param {import("./wish.js").ViewOptions} options
    */
-  view(className, { scope, catalog, showHidden }) {
-    if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
-    const key = JSON.stringify({ class_name: className, data_scope: scope, catalog, show_hidden: showHidden });
-    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
+  view(className, options) {
+    return this.#view(wishOf(className, options));
+  }
+
+  /**
+   * Return the views of what the server rendered within an element, each following its part of the page.
+   * @param {ParentNode} root
+   */
+  live(root) {
+    return attach(root, (sealed, shown) => this.#view({ live: sealed }, shown));
+  }
+
+  /**
+   * Resolve when all views show what was written at a position.
+   * @param {import("./positions.js").Written} written
+   */
+  caughtUp(written) {
+    return this.#positions.caughtUp(written);
+  }
+
+  /**
+   * @param {import("./wish.js").Wish} wish
+   * @param {import("./subscription.js").Shown} [shown]
+   */
+  #view(wish, shown) {
+    const text = JSON.stringify(wish);
+    const key = text + (shown?.seq ?? "");
+    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(text), shown);
     this.#wanted.set(key, subscription);
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();
     return view;
+  }
+
+  #isLive() {
+    return [...this.#wanted.values()].every(({ state }) => state === "live");
+  }
+
+  /** @param {Record<string, any>} message */
+  #receive(message) {
+    const { op, view, to } = message;
+    const subscription = this.#byView.get(view);
+    const isRenamed = op === "moved" && typeof to === "string";
+    if (!isRenamed && op !== "end") return subscription?.apply(message);
+    this.#byView.delete(view);
+    if (this.#held.delete(view) && isRenamed) this.#held.add(to);
+    if (subscription && isRenamed) this.#join(subscription, to).move(message);
+    else if (subscription) this.#fail(subscription, WSFlaskError.from(message));
   }
 
   /**
@@ -915,7 +1422,9 @@ class Documents {
     if (viewId !== undefined && this.#byView.get(viewId) === subscription) this.#byView.delete(viewId);
   }
 
-  #resume() {
+  /** @param {number} messageBytes largest message that the server takes */
+  #resume(messageBytes) {
+    this.#roomBytes = messageBytes * RESUME_SHARE;
     for (const subscription of this.#wanted.values()) subscription.isWanted = !subscription.isAsked;
     this.#pump();
   }
@@ -928,6 +1437,7 @@ class Documents {
 
   /** Ask for what is wanted, a few at a time; then end what nobody watches. */
   #pump() {
+    this.#positions.ask();
     if (this.#messenger.state === "closed") return this.#refuse();
     if (this.#messenger.state !== "open") return;
     for (const subscription of this.#wanted.values()) {
@@ -938,16 +1448,21 @@ class Documents {
     if (this.#asked === 0) this.#sweep();
   }
 
-  /** @param {Subscription} subscription */
-  #subscribe(subscription) {
-    const payload = { action: "subscribe", data: subscription.request() };
+  /**
+   * @param {Subscription} subscription
+   * @param {number} [roomBytes]
+   */
+  #subscribe(subscription, roomBytes = this.#roomBytes) {
+    const data = subscription.request(roomBytes);
     subscription.isWanted = false;
     subscription.isAsked = true;
     this.#asked += 1;
-    this.#messenger.ask(DOCUMENTS, payload, { lost: "disconnected" }, (error, answer) => {
+    this.#messenger.ask(DOCUMENTS, { action: "subscribe", data }, { lost: "disconnected" }, (error, answer) => {
       this.#asked -= 1;
       subscription.isAsked = false;
-      if (error) this.#failed(subscription, error);
+      // Ids that are objects may have more keys than the server takes in one message.
+      if (error?.code === "too_big" && "rows" in data) this.#subscribe(subscription, 0);
+      else if (error) this.#failed(subscription, error);
       else if (isObject(answer.payload) && typeof answer.payload.view === "string") {
         this.#accepted(subscription, answer.payload);
       } else this.#failed(subscription, new WSFlaskError("internal", "The answer names no view."));
@@ -961,15 +1476,24 @@ class Documents {
    */
   #accepted(subscription, answer) {
     this.#held.add(answer.view);
-    if (subscription.sinks.size === 0) return;
-    const same = this.#byView.get(answer.view);
-    if (same && same !== subscription) {
-      this.#forget(subscription);
-      same.absorb(subscription);
+    if (subscription.sinks.size > 0) this.#join(subscription, answer.view).begin(answer);
+  }
+
+  /**
+   * Know a subscription by the server's name for it; if another has that name already the two become one. Return it:
+   * the one whose rows the server goes on from.
+   * @param {Subscription} subscription
+   * @param {string} view
+   */
+  #join(subscription, view) {
+    const same = this.#byView.get(view) ?? subscription;
+    const [current, other] = subscription.isLoaded ? [subscription, same] : [same, subscription];
+    this.#byView.set(view, current);
+    if (current !== other) {
+      this.#forget(other);
+      current.absorb(other);
     }
-    const current = same ?? subscription;
-    this.#byView.set(answer.view, current);
-    current.begin(answer);
+    return current;
   }
 
   /**
@@ -987,10 +1511,16 @@ class Documents {
         },
         fullJitter(subscription.failures++, this.#random),
       );
-    } else {
-      this.#forget(subscription);
-      subscription.fail(error);
-    }
+    } else this.#fail(subscription, error);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {WSFlaskError} error
+   */
+  #fail(subscription, error) {
+    this.#forget(subscription);
+    subscription.fail(error);
   }
 
   /** Nobody waits for rows that do not come. */
@@ -1818,10 +2348,28 @@ class Client {
   /**
    * Subscribe to documents.
    * @param {string} className an exposed class
-   * @param {import("./documents.js").ViewOptions} [options]
+   * @param {import("./wish.js").ViewOptions} [options]
    */
   documents(className, options = {}) {
     return this.#documents.view(className, options);
+  }
+
+  /**
+   * Keep what the server rendered as live up to date, everywhere in the page or within a part of it.
+   * @param {ParentNode} [root]
+   * @returns {import("./view.js").View[]} one for each live element
+   */
+  live(root = document) {
+    return this.#documents.live(root);
+  }
+
+  /**
+   * Resolve when every view of this client shows what a request wrote. Rejects with a WSFlaskError: refused, closed,
+   * or "timeout" after 30 seconds.
+   * @param {import("./positions.js").Written} written the response of that request, or its `WSFlask-Position`
+   */
+  caughtUp(written) {
+    return this.#documents.caughtUp(written);
   }
 
   /**

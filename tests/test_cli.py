@@ -59,7 +59,7 @@ def wsflask(tmp_path: Path) -> Command:
     return Command(tmp_path)
 
 
-@pytest.mark.parametrize("command", ["demo", "serve", "doctor", "notify", "bench"])
+@pytest.mark.parametrize("command", ["demo", "serve", "doctor", "explain", "notify", "bench"])
 def test_each_command_explains_itself_with_examples(wsflask: Command, command: str) -> None:
     shown = wsflask.run(command, "--help")
 

@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import gevent
@@ -50,9 +51,9 @@ class Secret(Document):
 
 def make_stage(**settings: Any) -> Stage:
     stage = Stage(Clipboard, **{**FAST, **settings})
-    stage.server.expose(Plane, fields=("name",), label="name", acl=_planes_of)
+    stage.server.expose(Plane, fields=("name",), label="name", read=_planes_of)
     stage.server.expose(
-        Stand, fields=(), hidden=("number",), acl=lambda user: True, label=lambda doc: f"Stand {doc.pk}"
+        Stand, fields=(), hidden=("number",), read=lambda user: True, label=lambda doc: f"Stand {doc.pk}"
     )
     return stage
 
@@ -338,7 +339,7 @@ def test_a_command_that_makes_no_sense_is_refused_and_changes_nothing(stage: Sta
 
 @pytest.mark.parametrize("ids", [[], ["x"], ["7"]], ids=str)
 def test_who_may_read_nothing_of_a_class_is_not_told_that_it_is_exposed(stage: Stage, ids: list[str]) -> None:
-    stage.server.expose(Secret, fields=("name",), acl=lambda user: False)
+    stage.server.expose(Secret, fields=("name",), read=lambda user: False)
     actor = stage.connect("ada")
 
     answers = [ask(actor, "load", {"model": model, "ids": ids}) for model in ("Secret", "Nothing")]
@@ -386,10 +387,34 @@ def test_a_label_that_fails_does_not_keep_the_document_out(
     caplog.set_level(logging.CRITICAL, logger="wsflask")
     plane = Plane(name="x").save()
     stage = Stage(Clipboard)
-    stage.server.expose(Plane, fields=("name",), acl=lambda user: True, label=lambda document: 1 / 0)
+    stage.server.expose(Plane, fields=("name",), read=lambda user: True, label=lambda document: 1 / 0)
 
     with stage:
         assert ask(stage.connect("ada"), "load", {"model": "Plane", "ids": [str(plane.id)]})[0]["label"] == "Plane"
+
+
+def test_a_label_is_the_class_and_key_for_who_does_not_see_its_field(database: Database) -> None:
+    plane = Plane(name="x").save()
+    stage = Stage(Clipboard)
+    stage.server.expose(Plane, fields={"crew": ("name",)}, read=lambda user: True, label="name")
+
+    with stage:
+        actors = [stage.connect(SimpleNamespace(get_id=lambda: "ada", is_authenticated=True, groups=["crew"])),
+                  stage.connect(SimpleNamespace(get_id=lambda: "bob", is_authenticated=True, groups=[]))]  # fmt: skip
+        labels = [ask(actor, "load", {"model": "Plane", "ids": [str(plane.id)]})[0]["label"] for actor in actors]
+
+    assert labels == ["x", f"Plane {plane.id}"]
+
+
+def test_a_predicate_decides_which_documents_may_be_loaded(database: Database) -> None:
+    own, foreign = Plane(name="UA 1", airline="UA").save(), Plane(name="DL 1", airline="DL").save()
+    stage = Stage(Clipboard)
+    stage.server.expose(Plane, fields=("name",), read=lambda user, plane: plane.airline == "UA", label="name")
+
+    with stage:
+        actor = stage.connect("ada")
+        assert ask(actor, "load", {"model": "Plane", "ids": [str(foreign.id)]})["code"] == "not_found"
+        assert ask(actor, "load", {"model": "Plane", "ids": [str(own.id)]})[0]["label"] == "UA 1"
 
 
 def test_a_reference_is_flagged_when_its_document_is_deleted(database: Database) -> None:

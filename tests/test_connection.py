@@ -225,6 +225,69 @@ def test_a_chunk_that_another_thread_is_writing_stays_whole_when_the_client_is_f
     assert [json.loads(payload)["payload"] for _, payload in client.link.frames()[:-1]] == [0, 1, 2, 3, 4]
 
 
+# --- rights that were lost
+
+
+def test_what_waits_for_one_who_lost_the_right_is_dropped_and_he_is_closed_4002(client: Client) -> None:
+    client.link.capacity = 10
+    for number in range(10):
+        client.connection.send(Message("echo", number))
+
+    closed = client.connection.revoke()
+    client.link.take(10_000)
+
+    assert closed
+    assert client.close_frame() == (4002, "position lost")
+    assert [payload for _, payload in client.link.frames()[:-1]] == [Message("echo", 0).text("plain")]
+    assert client.told == ["closed"]
+
+
+def test_a_client_for_whom_nothing_waits_keeps_his_connection_when_he_loses_a_right(client: Client) -> None:
+    client.connection.send(HELLO)
+
+    assert not client.connection.revoke()
+    assert client.connection.is_open
+    assert [payload for _, payload in client.link.frames()] == [HELLO.text("plain")]
+
+
+def test_what_waits_in_a_closing_connection_is_dropped_too_and_its_code_stays(client: Client) -> None:
+    client.link.capacity = 10
+    for number in range(10):
+        client.connection.send(Message("echo", number))
+    client.connection.close(1012, "restart")
+
+    closed = [client.connection.revoke(), client.connection.revoke()]
+    client.link.take(10_000)
+
+    assert closed == [False, False]
+    assert client.close_frame() == (1012, "restart")
+    assert len(client.link.frames()) == 2
+    assert client.link.is_shut
+    assert client.told == ["closed"]
+
+
+def test_a_closing_connection_of_which_nothing_has_begun_to_leave_gets_its_close_frame(client: Client) -> None:
+    client.link.capacity = 0
+    client.connection.send(HELLO)
+    client.connection.close(1012, "restart")
+    client.link.capacity = 10_000
+
+    client.connection.revoke()
+
+    assert [opcode for opcode, _ in client.link.frames()] == [CLOSE]
+    assert client.link.is_shut
+
+
+def test_a_connection_that_is_closed_is_not_revoked(client: Client) -> None:
+    client.connection.peer_gone()
+
+    assert not client.connection.revoke()
+    assert client.connection.close_code == 1006
+
+
+# --- drain
+
+
 def test_drain_waits_until_little_waits(client: Client) -> None:
     client.link.capacity = 0
     for _ in range(15):

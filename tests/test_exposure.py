@@ -55,27 +55,27 @@ def ua_only() -> Access:
 # --- deny by default
 
 
-def test_without_an_acl_nobody_reads_anything() -> None:
+def test_without_read_nobody_reads_anything() -> None:
     assert flight().access_for(ANNA).is_empty
 
 
 @pytest.mark.parametrize("user", [None, NOBODY])
 def test_who_is_not_logged_in_reads_nothing(user: Any) -> None:
-    assert flight(acl=lambda user: True).access_for(user).is_empty
-    assert flight(acl=[{"obj": "*", "act": "read"}]).access_for(user).is_empty
+    assert flight(read=lambda user: True).access_for(user).is_empty
+    assert flight(read=[{"obj": "*", "act": "read"}]).access_for(user).is_empty
 
 
 @pytest.mark.parametrize("given", [None, False, [], (), {}, 1, "yes", [1], [[]], [{}], {"content": []}, object()])
-def test_what_an_acl_gives_that_is_no_right_denies(given: Any) -> None:
-    assert flight(acl=lambda user: given).access_for(ANNA).is_empty
+def test_what_read_gives_that_is_no_right_denies(given: Any) -> None:
+    assert flight(read=lambda user: given).access_for(ANNA).is_empty
 
 
-def test_an_acl_that_raises_denies_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_function_that_raises_denies_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        access = flight(acl=lambda user: user.no_such_attribute).access_for(ANNA)
+        access = flight(read=lambda user: user.no_such_attribute).access_for(ANNA)
 
     assert access == NOTHING
-    assert "the acl of Flight failed and denies" in caplog.text
+    assert "read of Flight failed and denies" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_an_acl_that_raises_denies_and_is_logged(caplog: pytest.LogCaptureFixtur
         ua_only(),
     ],
 )
-def test_an_acl_may_say_the_same_in_several_forms(given: Any) -> None:
-    exposed = flight(acl=lambda user: given, key_sets={"airline": ("carrier",)})
+def test_a_function_may_say_the_same_in_several_forms(given: Any) -> None:
+    exposed = flight(read=lambda user: given, key_sets={"airline": ("carrier",)})
 
     assert exposed.access_for(ANNA) == ua_only()
 
 
 def test_a_list_of_grants_counts_for_every_user_and_true_allows_everything() -> None:
-    assert flight(acl=[{"obj": "Flight/*", "act": "read"}]).access_for(ANNA) == ALL
-    assert flight(acl=lambda user: True).access_for(ANNA) == ALL
+    assert flight(read=[{"obj": "Flight/*", "act": "read"}]).access_for(ANNA) == ALL
+    assert flight(read=lambda user: True).access_for(ANNA) == ALL
 
 
-def test_an_acl_may_ask_for_fields_that_are_not_exposed() -> None:
-    access = flight(acl=lambda user: [{"fn": "crew_remark", "op": "!=", "val": None}]).access_for(ANNA)
+def test_a_right_may_ask_for_fields_that_are_not_exposed() -> None:
+    access = flight(read=lambda user: [{"fn": "crew_remark", "op": "!=", "val": None}]).access_for(ANNA)
 
     assert access.matches({"cr": "x"})
     assert not access.matches({})
@@ -169,7 +169,7 @@ def test_a_subclass_is_told_from_its_base_in_the_same_collection() -> None:
 
 
 def test_a_dynamic_document_may_expose_undeclared_fields() -> None:
-    exposed = Exposure(Loose, fields=("name", "colour"), acl=lambda user: [{"fn": "colour", "op": "==", "val": "red"}])
+    exposed = Exposure(Loose, fields=("name", "colour"), read=lambda user: [{"fn": "colour", "op": "==", "val": "red"}])
 
     assert exposed.access_for(ANNA).matches({"colour": "red"})
 
@@ -196,8 +196,8 @@ def test_a_document_is_called_by_its_label() -> None:
         (Flight, {"fields": ("gate", "colour")}, "names 'colour'"),
         (Flight, {"fields": ("gate",), "hidden": ("gate",)}, "in fields and in hidden"),
         (Flight, {"fields": ("gate",), "hidden": ("cr",)}, "names 'cr'"),
-        (Flight, {"fields": ("gate",), "acl": True}, "acl is a list of grants or a function"),
-        (Flight, {"fields": ("gate",), "acl": [{"obj": "Flight/none/1", "act": "read"}]}, "a grant that is wrong"),
+        (Flight, {"fields": ("gate",), "read": True}, "read is a list of grants, a function"),
+        (Flight, {"fields": ("gate",), "read": [{"obj": "Flight/none/1", "act": "read"}]}, "a grant that is wrong"),
         (Flight, {"fields": ("gate",), "show_hidden": True}, "show_hidden is a function"),
         (Flight, {"fields": ("gate",), "hidden": ("crew_remark",), "label": "crew_remark"}, "label is"),
         (Flight, {"fields": ("gate",), "key_sets": {"key": ("gate",)}}, "cannot be called 'key'"),

@@ -26,6 +26,7 @@ from tests.harness import PATIENCE, Database, wait_until
 from wsflask.config import Settings
 from wsflask.errors import ConfigError
 from wsflask.feed import Change, Feed, Gap, Subscription, create_feed
+from wsflask.feed.positions import is_position
 from wsflask.feed.signals import WARNING
 
 
@@ -174,6 +175,39 @@ def test_the_position_is_that_of_what_was_handed_on(feed: Feed) -> None:
         assert before != ""
         assert before < change.seq
         assert wait_until(lambda: feed.position >= change.seq)
+
+
+def test_the_position_of_a_subscription_is_that_of_what_was_taken(feed: Feed) -> None:
+    with feed.watch(Gate) as subscription:
+        before = subscription.position
+        Gate(name="B7").save()
+        Gate(name="B8").save()
+        first = next_change(subscription)
+        between = subscription.position
+        second = next_change(subscription)
+
+        assert before < first.seq
+        assert between < second.seq
+        assert wait_until(lambda: subscription.position >= second.seq)
+
+
+def test_one_who_awaits_a_position_is_woken(feed: Feed) -> None:
+    with feed.watch(Gate) as subscription, feed.watch(Gate) as other:
+        Gate(name="B7").save()
+        change = next_change(other)
+        next_change(subscription)
+        subscription.wake_at(change.seq)
+
+        assert subscription.take(PATIENCE) is None
+        assert subscription.position >= change.seq
+
+
+def test_positions_have_one_form(feed: Feed) -> None:
+    with feed.watch(Gate) as subscription:
+        Gate(name="B7").save()
+        change = next_change(subscription)
+
+        assert [is_position(each) for each in (change.seq, subscription.position, feed.position)] == [True] * 3
 
 
 def test_one_who_falls_behind_gets_one_gap_and_then_goes_on(feed: Feed) -> None:

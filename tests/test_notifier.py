@@ -458,7 +458,7 @@ def test_what_was_missed_in_a_gap_arrives_after_it(stage: Stage, monkeypatch: py
         tab.wait(CHANNEL, 1)
     feed = stage.server.feed
     dropped: list[Any] = []
-    monkeypatch.setattr(feed, "_dispatch", lambda namespace, change: dropped.append(change))
+    monkeypatch.setattr(feed, "_dispatch", lambda told, *_: dropped.extend(told))
     missed = [tell(str(number)) for number in range(3)]
     tell("ada's", users=["ada"])
     wait_until(lambda: len(dropped) == 4)

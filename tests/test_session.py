@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
+import math
 import socket
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -28,15 +31,39 @@ from wsflask.server import WebSocketServer
 
 
 class Staff(Document, flask_login.UserMixin):
-    meta = {"collection": "test_staff"}
+    meta = {"collection": "test_staff", "allow_inheritance": True}
 
     name = StringField(primary_key=True)
+    title = StringField()
     active = BooleanField(default=True)
     groups: Any = ("staff", 7, "crew")
 
     @property
     def is_active(self) -> bool:
         return bool(self.active)
+
+
+class Boss(Staff):
+    pass
+
+
+class Named(Document, flask_login.UserMixin):
+    """A user with an id of Flask-Login's that is not his primary key."""
+
+    meta = {"collection": "test_named"}
+
+    name = StringField(primary_key=True)
+    token = StringField()
+
+    def get_id(self) -> str:
+        return str(self.token)
+
+
+class Simple(flask_login.UserMixin):
+    """A user who is no document."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
 
 
 class Site:
@@ -520,7 +547,64 @@ def test_the_server_may_be_registered_under_another_name(database: Database) -> 
     assert answer.status_code == 403
 
 
-# --- over
+# --- the cookie expires
+
+
+def test_an_identity_knows_when_its_cookie_expires(site: Site) -> None:
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=100)
+
+    identity = site.identify(cookie_of(site.browser("ada")))
+
+    assert identity is not None
+    assert 98 <= identity.expires - time.monotonic() <= 101
+
+
+def test_who_was_remembered_and_came_with_a_cookie_that_is_over_is_not_sent_away(site: Site) -> None:
+    browser = site.app.test_client()
+    browser.get("/login/ada?remember=1")
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=-1)
+
+    identity = site.identify(cookie_of(browser))
+
+    assert identity is not None
+    assert identity.expires == math.inf
+
+
+def test_sessions_that_are_kept_elsewhere_do_not_tell_when_they_expire(site: Site) -> None:
+    class Elsewhere(flask.sessions.SessionInterface):
+        def open_session(self, app: Flask, request: flask.Request) -> Any:
+            return flask.sessions.SecureCookieSession({"_user_id": "ada"})
+
+        def save_session(self, *_: Any) -> None:
+            pass
+
+    Staff(name="ada").save()
+    site.app.session_interface = Elsewhere()
+
+    identity = site.identify("")
+
+    assert identity is not None
+    assert identity.expires == math.inf
+
+
+def test_who_is_connected_when_his_cookie_expires_comes_back_and_is_told_if_his_session_is_over(site: Site) -> None:
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=1)
+    cookie = cookie_of(site.browser("ada"))
+    identity = site.admit(cookie)
+    site.server.start()
+    connection, _ = site.enter(identity)
+    other, _ = site.enter(Identity(identity.user, "ada", frozenset(), "another"))
+    wait_until(lambda: len(site.server.hub) == 2)
+    before = connection.close_code
+
+    wait_until(lambda: connection.close_code)
+
+    assert (before, connection.close_code, other.close_code) == (0, 1012, 0)
+    wait_until(lambda: site.admit(cookie) is None)
+    site.server.stop()
+
+
+# --- who they are now
 
 
 def connection_of(identity: Identity | None) -> Connection:
@@ -529,76 +613,163 @@ def connection_of(identity: Identity | None) -> Connection:
     return WebSocketServer(services=[]).handler(link, identity=identity)
 
 
-def test_nobody_is_over_while_nothing_has_happened(site: Site) -> None:
-    connections = [connection_of(site.identify(cookie_of(site.browser(name)))) for name in ("ada", "bob")]
-
-    assert site.server.sessions.over(connections) == []
-    assert site.server.sessions.over([]) == []
+def identity_of(user: Any) -> Identity:
+    return Identity(user, user.get_id(), frozenset(), f"s-{user.get_id()}")
 
 
-def test_over_are_ended_sessions_and_inactive_and_deleted_users(site: Site) -> None:
-    browsers = {name: site.browser(name) for name in ("ada", "bob", "cleo", "dora")}
-    connections = {name: connection_of(site.identify(cookie_of(browser))) for name, browser in browsers.items()}
-    second = connection_of(site.identify(cookie_of(site.browser("ada"))))
-    browsers["ada"].get("/logout")
+def renew(site: Site, *users: Any) -> dict[str, Identity | None]:
+    """Return who the users are now; none of them may fail."""
+    renewed, failures = site.server.sessions.renew({user.get_id(): identity_of(user) for user in users})
+    assert failures == {}
+    return renewed
+
+
+def test_users_are_renewed_with_their_groups_and_keep_their_sessions(site: Site) -> None:
+    ada = Staff(name="ada").save()
+    Staff.objects(name="ada").update(title="boss")
+
+    now = renew(site, ada)["ada"]
+
+    assert now is not None
+    assert (now.user.title, now.user_id, now.session_id) == ("boss", "ada", "s-ada")
+    assert now.groups == {"staff", "crew"}
+
+
+def test_inactive_and_deleted_users_and_those_with_another_id_are_nobody_any_more(site: Site) -> None:
+    ada, bob, cleo = (Staff(name=name).save() for name in ("ada", "bob", "cleo"))
+    dora = Named(name="dora", token="old").save()
     Staff.objects(name="bob").update(active=False)
     Staff.objects(name="cleo").delete()
+    Named.objects(name="dora").update(token="new")
 
-    over = site.server.sessions.over([*connections.values(), second])
-
-    assert over == [connections["ada"], connections["bob"], connections["cleo"]]
+    assert [user_id for user_id, now in renew(site, ada, bob, cleo, dora).items() if now] == ["ada"]
 
 
-def test_users_of_another_kind_are_loaded_again(site: Site) -> None:
-    class Simple(flask_login.UserMixin):
-        def __init__(self, name: str) -> None:
-            self.id = name
+def test_a_user_who_has_become_one_of_another_class_is_still_found(site: Site) -> None:
+    boss = Boss(name="ada").save()
+    Staff._get_collection().update_one({"_id": "ada"}, {"$set": {"_cls": "Staff"}})
 
+    now = renew(site, boss)["ada"]
+
+    assert now is not None
+    assert type(now.user) is Staff
+
+
+def test_users_of_another_kind_are_loaded_by_the_applications_loader(site: Site) -> None:
     known = {"ada"}
     site.login.user_loader(lambda name: Simple(name) if name in known else None)
-    connections = [
-        connection_of(Identity(Simple(name), name, frozenset(), f"s-{name}")) for name in ("ada", "bob")
-    ]  # fmt: skip
 
-    assert site.server.sessions.over(connections) == connections[1:]
+    renewed = renew(site, Simple("ada"), Simple("bob"))
+
+    assert [user_id for user_id, now in renewed.items() if now] == ["ada"]
 
 
-def test_a_hundred_connections_cost_two_queries(site: Site, database: Database) -> None:
-    users = [Staff(name=f"user{number}").save() for number in range(20)]
-    connections = [
-        connection_of(Identity(user, user.name, frozenset(), f"s{number}")) for number in range(5) for user in users
-    ]
-    database.client.admin.command("profile", 0)
-    profiled = database.client[database.name]
-    profiled.command("profile", 2)
+def test_a_user_who_got_more_from_the_loader_than_a_document_has_gets_it_again(site: Site) -> None:
+    def load(name: str) -> Staff | None:
+        user: Staff | None = Staff.objects(name=name).first()
+        if user is not None:
+            user.__dict__["tenant"] = "t1"
+        return user
 
-    site.server.sessions.over(connections)
+    Staff(name="ada").save()
+    site.login.user_loader(load)
 
-    profiled.command("profile", 0)
-    queries = [found["ns"] for found in profiled["system.profile"].find({"op": "query"})]
-    assert sorted(ns.partition(".")[2] for ns in queries) == ["test_staff", "wsflask_ended_sessions"]
+    now = renew(site, load("ada"))["ada"]
+
+    assert now is not None
+    assert vars(now.user)["tenant"] == "t1"
+
+
+def test_without_a_loader_users_of_another_kind_stay_who_they_are(site: Site) -> None:
+    site.login._user_callback = None
+
+    now = renew(site, Simple("ada"))["ada"]
+
+    assert now is not None
+    assert now.user_id == "ada"
+
+
+def test_a_user_who_cannot_be_loaded_does_not_keep_others_from_it(site: Site) -> None:
+    def load(name: str) -> Simple:
+        if name == "eve":
+            raise ValueError("no")
+        return Simple(name)
+
+    site.login.user_loader(load)
+
+    renewed, failures = site.server.sessions.renew({name: identity_of(Simple(name)) for name in ("ada", "eve", "bob")})
+
+    assert list(renewed) == ["ada", "bob"]
+    assert list(failures) == ["eve"]
+
+
+def test_equal_documents_have_equal_fingerprints_and_others_have_not(site: Site) -> None:
+    ada = Staff(name="ada").save()
+    before = site.identify(cookie_of(site.browser("ada")))
+    same = renew(site, ada)["ada"]
+    Staff.objects(name="ada").update(title="boss")
+    other = renew(site, ada)["ada"]
+
+    assert before is not None
+    assert same is not None
+    assert other is not None
+    assert not before.differs(same)
+    assert before.differs(other)
+
+
+def test_the_same_document_in_other_groups_is_another_identity(site: Site) -> None:
+    user = Staff(name="ada")
+    before, after = (Identity(user, "ada", frozenset({group}), "s", fingerprint=7) for group in "ab")
+
+    assert before.differs(after)
+    assert not before.differs(before.in_session_of(after))
+
+
+def test_a_user_whose_document_cannot_be_encoded_may_have_changed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any) -> None:
+        raise ValueError("no")
+
+    cookie = cookie_of(site.browser("ada"))
+    monkeypatch.setattr(Staff, "to_mongo", fail)
+    identity = site.identify(cookie)
+
+    assert identity is not None
+    assert identity.fingerprint is None
+
+
+def test_a_hundred_users_of_a_class_cost_one_query_of_the_primary(commands: Commands) -> None:
+    site = Site()
+    users = [(Boss if number % 2 else Staff)(name=f"user{number}").save() for number in range(100)]
+    commands.clear()
+
+    renewed = renew(site, *users)
+
+    assert commands.on("test_staff") == ["find"]
+    assert {type(now.user) for now in renewed.values() if now} == {Staff, Boss}
 
 
 def test_everyone_is_looked_at_once_in_an_interval_some_at_a_time(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsflask.server._CHECKED", 8)
+    monkeypatch.setattr("wsflask.people._CHECKED", 8)
     site = Site()
     site.server.settings = replace(site.server.settings, session_check_interval=0.5)
     users = [Staff(name=f"user{number}", active=number != 13).save() for number in range(20)]
-    connections = [connection_of(Identity(user, user.name, frozenset(), user.name)) for user in users]
+    connections = [connection_of(identity_of(user)) for user in users]
     for connection in connections:
         site.server.hub.add(connection)
+    EndedSession.end("s-user17", "user17")
     commands.clear()
 
-    checking = gevent.spawn(site.server._check_sessions)
-    wait_until(lambda: connections[13].close_code)
-    wait_until(lambda: len(commands.on("test_staff")) == 3)
+    checking = gevent.spawn(site.server._people._check)
+    wait_until(lambda: connections[13].close_code and connections[17].close_code)
+    wait_until(lambda: len(commands.on("wsflask_ended_sessions")) == 3)
     checking.kill()
 
-    assert connections[13].close_code == 4501
-    assert sum(connection.is_open for connection in connections) == 19
-    assert commands.on("test_staff") == ["find"] * 3
+    assert [connections[number].close_code for number in (12, 13, 17)] == [0, 4501, 4501]
+    assert commands.on("wsflask_ended_sessions") == ["find"] * 3
+    assert set(commands.on("test_staff")) == {"find"}
+    assert len(commands.on("test_staff")) <= 3
 
 
 def test_an_application_without_a_login_manager_is_told_so_at_the_first_handshake(database: Database) -> None:

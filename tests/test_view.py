@@ -9,12 +9,12 @@ from typing import Any
 
 import mongoengine as me
 import pytest
+from wsflask.live.history import History
 
 from wsflask.access import ALL, Access, Condition, Exposure, Scope
 from wsflask.encoding import dumps
 from wsflask.feed.base import Change
 from wsflask.live.catalog import Right, parse_catalog
-from wsflask.live.history import History
 from wsflask.live.index import ViewIndex
 from wsflask.live.keys import row_key
 from wsflask.live.references import References

@@ -13,11 +13,12 @@ from pymongo.errors import PyMongoError
 from .assets import STATIC, TEMPLATES
 from .config import Settings
 from .identity import Identity
-from .session import Sessions
+from .session import Sessions, is_signed_in
 from .transport.crew import Crew
 from .transport.handshake import Refused, check_handshake, origin_is_allowed
 from .transport.link import Link, Owner
 from .transport.route import Opening, Options, add_route, is_endpoint
+from .written import may_have_written
 
 __all__ = ["Door", "make_blueprint"]
 
@@ -35,6 +36,7 @@ class Door(Protocol):
     def settings(self) -> Settings: ...
     def attach(self, app: App) -> None: ...
     def is_full(self) -> str | None: ...
+    def stamp(self, response: Response) -> Response: ...
     @property
     def crew(self) -> Crew: ...
     def accept(
@@ -57,6 +59,12 @@ def make_blueprint(door: Door) -> Blueprint:
     @blueprint.before_app_request
     def _name_session() -> None:
         door.sessions.name_session()
+
+    @blueprint.after_app_request
+    def _stamp(response: Response) -> Response:
+        if door.settings.position_header and may_have_written(response) and is_signed_in():
+            return door.stamp(response)
+        return response
 
     @blueprint.before_request
     def _admit() -> Response | None:

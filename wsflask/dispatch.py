@@ -22,7 +22,7 @@ from .protocol.requests import Limits, parse
 __all__ = ["Dispatcher", "Hooks"]
 
 _log = logging.getLogger(__name__)
-
+_PONG = Message("pong", {})
 
 #: Refusals that a well-behaved client gets too; they do not count as bad messages.
 _HONEST = frozenset({"forbidden", "not_found", "conflict", "unavailable", "internal"})
@@ -34,6 +34,7 @@ class Hooks(Protocol):
     def on_connect(self, ws: Connection, user: Any) -> None: ...
     def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any: ...
     def on_disconnect(self, ws: Connection, user: Any) -> None: ...
+    def judge(self, ws: Connection) -> None: ...
     def left(self, ws: Connection) -> bool: ...
     def run_hook(self, hook: Callable[..., Any], *args: Any) -> Any: ...
     def channels(self) -> list[str]: ...
@@ -126,6 +127,7 @@ class Dispatcher:
     def text_arrived(self, connection: Connection, text: str) -> None:
         """Handle one message: every outcome but silence by choice is a reply or a stable code."""
         request_id = None
+        identity = connection.identity
         try:
             if not connection.rate.take(1, time.monotonic()):
                 raise Refusal("rate_limited")
@@ -133,11 +135,11 @@ class Dispatcher:
             request_id = request.id if connection.form == V1 else None
             if request.channel in ("ping", "pong"):
                 if request.channel == "ping":
-                    connection.pong()
+                    connection.send(_PONG)
                 return
             connection.begin(request)
             message = {"channel": request.channel, "payload": request.payload}
-            reply = self._hooks.run_hook(self._hooks.on_message, connection, connection.identity.user, message)
+            reply = self._hooks.run_hook(self._hooks.on_message, connection, identity.user, message)
             if reply is not None or request.id is not None:
                 connection.reply(reply)
         except Refusal as refusal:
@@ -154,6 +156,8 @@ class Dispatcher:
             raise
         finally:
             connection.end()
+            if connection.identity is not identity:
+                self._hooks.judge(connection)
 
     def _refuse(self, connection: Connection, code: str, request_id: str | None) -> None:
         connection.send(error_message(code, request_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import decimal
 import enum
 import math
 import re
@@ -12,12 +13,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from bson import Binary, DBRef, MaxKey, MinKey, Regex, Timestamp
+from bson import Binary, DBRef, Decimal128, MaxKey, MinKey, Regex, Timestamp
 
 __all__ = ["dumps", "iso", "quote", "to_json_value"]
 
 #: The largest integer that a JavaScript number holds exactly: Number.MAX_SAFE_INTEGER, 2**53 - 1.
 _SAFE = 2**53 - 1
+#: Subtypes of binary that are UUIDs.
+_UUID_SUBTYPES = (3, 4)
 #: Types whose values JSON has too, all of them.
 _AS_IT_IS = frozenset((str, bool, type(None)))
 _encode = msgspec.json.Encoder().encode
@@ -36,7 +39,7 @@ def to_json_value(value: Any) -> Any:
     """Return the value as JSON knows it.
 
     Ids, decimals, UUIDs and integers beyond 2**53 become strings, times ISO 8601 in UTC, binary base64, NaN and
-    the infinities null. A type that is not known becomes its `str()`.
+    the infinities null (docs/fields.md). A type that is not known becomes its `str()`.
     """
     kind = type(value)
     if kind in _AS_IT_IS:
@@ -70,8 +73,11 @@ def _special(value: Any) -> Any:
         return to_json_value(value.id)
     if isinstance(value, uuid.UUID):
         return str(value)
-    if isinstance(value, bytes | bytearray | memoryview | Binary):
-        return base64.b64encode(bytes(value)).decode()
+    if isinstance(value, decimal.Decimal | Decimal128):
+        number = value.to_decimal() if isinstance(value, Decimal128) else value
+        return str(value) if number.is_finite() else None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return _binary(value)
     if isinstance(value, bool | int):
         return to_json_value(int(value))
     if isinstance(value, float):
@@ -81,6 +87,12 @@ def _special(value: Any) -> Any:
     if isinstance(value, Regex | re.Pattern):
         return str(value.pattern)
     return None if isinstance(value, MinKey | MaxKey) else str(value)
+
+
+def _binary(value: bytes | bytearray | memoryview) -> str:
+    if isinstance(value, Binary) and value.subtype in _UUID_SUBTYPES and len(value) == 16:
+        return str(uuid.UUID(bytes=bytes(value)))
+    return base64.b64encode(bytes(value)).decode()
 
 
 def quote(text: str) -> bytes:

@@ -14,7 +14,7 @@ __all__ = ["Gather"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two rounds, in which others may come: in a storm of reconnects a query then serves dozens.
+#: In a storm of reconnects a query then serves dozens.
 _PAUSE = 0.01
 
 _Item = TypeVar("_Item")
@@ -32,6 +32,7 @@ class Gather(Generic[_Item]):
         work: gets the items of a round, in the order in which they came. May switch; has to handle its own errors.
         give_up: gets the items of a round that was broken off: its greenlet was killed, or `work` failed after all.
         limit: items in one round.
+        pause: seconds between two rounds, in which others may come.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Gather(Generic[_Item]):
         give_up: Callable[[list[_Item]], None],
         *,
         limit: int = 500,
+        pause: float = _PAUSE,
     ) -> None:
         self._name = name
         self._work = work
         self._give_up = give_up
         self._limit = limit
+        self._pause = pause
         self._items: list[_Item] = []
         self._task: Task | None = None
         self._lock = threading.Lock()
@@ -67,7 +70,7 @@ class Gather(Generic[_Item]):
         try:
             while items := self._next():
                 self._round(items)
-                time.sleep(_PAUSE)
+                time.sleep(self._pause)
         except BaseException:
             with self._lock:  # The greenlet was killed: the others still wait.
                 self._task = spawn(self._name, self._run) if self._items else None

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .connection import Connection, Outflow
+from .identity import Identity
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
 
-__all__ = ["EVERYONE", "Hub", "Recipients", "turn_away"]
+__all__ = ["EVERYONE", "Hub", "Recipients", "sign_out", "turn_away"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,7 @@ class Hub:
         with self._lock:
             self._all[connection] = None
             self._by_user[connection.user_id] = (*self._by_user.get(connection.user_id, ()), connection)
-            for group in connection.groups:
-                self._by_group.setdefault(group, {})[connection] = None
+            self._join(connection)
 
     def remove(self, connection: Connection) -> bool:
         """Let the connection go; return whether it was there."""
@@ -60,11 +60,29 @@ class Hub:
                 self._by_user[connection.user_id] = others
             else:
                 del self._by_user[connection.user_id]
-            for group in connection.groups:
-                self._by_group[group].pop(connection)
-                if not self._by_group[group]:
-                    del self._by_group[group]
+            self._quit(connection)
             return True
+
+    def become(self, connection: Connection, identity: Identity) -> bool:
+        """Have the connection belong to the same user as he is now; return whether it was taken in."""
+        with self._lock:
+            is_in = connection in self._all
+            if is_in:
+                self._quit(connection)
+            connection.identity = identity
+            if is_in:
+                self._join(connection)
+            return is_in
+
+    def _join(self, connection: Connection) -> None:
+        for group in connection.groups:
+            self._by_group.setdefault(group, {})[connection] = None
+
+    def _quit(self, connection: Connection) -> None:
+        for group in connection.groups:
+            self._by_group[group].pop(connection)
+            if not self._by_group[group]:
+                del self._by_group[group]
 
     def connections(self) -> list[Connection]:
         """Return all connections, the oldest first."""
@@ -96,6 +114,13 @@ class Hub:
         Between every 512 clients the event loop serves whoever has sent something.
         """
         self.outflow.fan_out(message, connections)
+
+
+def sign_out(connections: Iterable[Connection]) -> None:
+    """Close the connections of those who may have nothing any more, also of what waits for them already."""
+    for connection in connections:
+        if not connection.revoke(CloseCode.SESSION_ENDED, "signed out"):
+            connection.close(CloseCode.SESSION_ENDED, "signed out")
 
 
 def turn_away(connections: Iterable[Connection]) -> None:

@@ -6,14 +6,13 @@ import atexit
 import hashlib
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, Response
 from flask.sansio.app import App
 from pymongo.errors import PyMongoError
 
@@ -23,33 +22,35 @@ from .config import Settings
 from .connection import Connection, State
 from .contexts import Contexts
 from .dispatch import Dispatcher
-from .documents import Publication
+from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
 from .feed import create_feed
 from .feed.base import Feed
 from .hub import Hub
 from .identity import Identity
+from .page import Pages
+from .people import People, names_of
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
 from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
-from .session import Sessions
+from .session import Sessions, groups_of
 from .tasks import Supervised, Task, spawn, supervise
 from .transport.crew import Crew
 from .transport.handshake import form_of
 from .transport.link import Link, Owner
 from .transport.route import prepare
+from .workers import gunicorn_worker, when_stopped
+from .written import stamp
 
 __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds between two looks at connections' liveness, and at whether the worker is told to stop.
-_TICK, _LOOK = 1.0, 0.1
-#: Connections whose sessions and users are checked by one query of each; loading 100 users takes some 10 ms.
-_CHECKED = 100
+#: Seconds between two looks at connections' liveness.
+_TICK = 1.0
 
 
 class WebSocketServer:
@@ -70,9 +71,11 @@ class WebSocketServer:
         groups: Callable[[Any], Iterable[str]] | None = None,
     ) -> None:
         #: The documents that clients may see; nothing else can be seen.
-        self.exposures = Exposures()
+        self.exposures = Exposures(groups or groups_of)
         #: The connections of this process.
         self.hub = Hub()
+        #: Those that are no longer in the hub, and not yet closed.
+        self.closing: set[Connection] = set()
         #: The greenlets that handle what clients send.
         self.crew = Crew()
         #: The settings of the application.
@@ -82,7 +85,8 @@ class WebSocketServer:
         self._given = services
         self._groups = groups
         self._services: dict[str, Service] = {}
-        self._relay = Relay()
+        self._people = People(self)
+        self._relay = Relay(rights_changed=self._people.rights_changed)
         self._workers: list[Service] = []
         self._app: Flask | None = None
         self._sessions: Sessions | None = None
@@ -90,7 +94,6 @@ class WebSocketServer:
         self._feed: Feed | None = None
         self._dispatcher = Dispatcher(self, self.settings)
         self._reception = Reception(self, self._dispatcher)
-        self._closing: set[Connection] = set()
         self._tasks: list[Supervised | Task] = []
         self._started_in = 0
         self._starting = threading.Lock()
@@ -133,6 +136,7 @@ class WebSocketServer:
         self._workers = [self._relay, *services]
         for service in self._workers:
             service.bind(self)
+        self.render_row = Pages(self, app).render_row
         prepare(app)
 
     def expose(self, document_class: Any, **options: Any) -> None:
@@ -218,6 +222,7 @@ class WebSocketServer:
         elif connection.is_open:
             self._dispatcher.welcome(connection)
             self.hub.add(connection)
+            self._people.entered(connection)
             if self._relay.has_ended(connection.identity.session_id):
                 connection.close(CloseCode.SESSION_ENDED, "signed out")
 
@@ -230,7 +235,7 @@ class WebSocketServer:
 
     def left(self, ws: Connection) -> bool:
         """Take a closing connection out of the hub; return whether services knew it."""
-        self._closing.add(ws)
+        self.closing.add(ws)
         self.hub.arriving.pop(ws, None)
         return self.hub.remove(ws)
 
@@ -239,23 +244,25 @@ class WebSocketServer:
 
         A service that holds the connection has greeted when it releases it; then the next one's turn comes.
         """
-        self._greet(ws, user, iter(self.services))
+        self._greet(ws, iter(self.services))
 
-    def _greet(self, ws: Connection, user: Any, services: Iterator[Service]) -> None:
+    def _greet(self, ws: Connection, services: Iterator[Service]) -> None:
         for service in services:
             if not ws.is_open:
                 return
-            before = ws.holds
+            before, identity = ws.holds, ws.identity
             try:
-                service.on_connect(ws, user)
+                service.on_connect(ws, identity.user)
             except Exception as error:
                 name, is_outage = type(service).__name__, isinstance(error, PyMongoError)
                 sentence = "%s.on_connect failed for user %r: %s"
                 _log.error(sentence, name, ws.user_id, type(error).__name__, exc_info=not is_outage)
                 ws.close(CloseCode.OVERLOAD, "try again")
                 return
+            if ws.identity is not identity:
+                self.judge(ws)
             if ws.holds > before:
-                others = partial(self.run_hook, self._greet, ws, user, services)
+                others = partial(self.run_hook, self._greet, ws, services)
                 ws.when_released(partial(self._dispatcher.in_turn, ws, others))
                 return
 
@@ -270,21 +277,45 @@ class WebSocketServer:
             raise Refusal("unknown_channel")
         return service.on_message(ws, user, message["payload"])
 
+    def judge(self, ws: Connection) -> None:
+        """Have services judge anew what the client may have: something was under way while his rights changed."""
+        self._people.tell(ws)
+
+    def on_rights_changed(self, ws: Connection, user: Any) -> None:
+        """Call every service's on_rights_changed."""
+        self._call_each(lambda service: service.on_rights_changed(ws, user), "on_rights_changed", ws)
+
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Call every service's on_disconnect."""
+        self._call_each(lambda service: service.on_disconnect(ws, user), "on_disconnect", ws)
+
+    def _call_each(self, call: Callable[[Service], None], name: str, ws: Connection) -> None:
         for service in self.services:
             try:
-                service.on_disconnect(ws, user)
+                call(service)
             except Exception:
-                _log.exception("%s.on_disconnect failed for user %r", type(service).__name__, ws.user_id)
+                _log.exception("%s.%s failed for user %r", type(service).__name__, name, ws.user_id)
+
+    @staticmethod
+    def rights_changed(user: Any) -> None:
+        """Load the user again on every worker, and judge anew what each of his clients may have, within a second.
+
+        For rights that do not depend on the user's own document alone; a change of that counts without a call. Takes a
+        user object or an id. From any process or thread, also one that serves nothing; may switch.
+        """
+        Publication(channel=RIGHTS_CHANGED, payload="{}", users=names_of(user)).save(write_concern={"w": "majority"})
 
     @staticmethod
     def disconnect(user_id: str) -> None:
-        """Close the user's connections on every worker with 1012: the client comes back with his present rights.
+        """Close the user's connections on every worker with 1012: the client comes back and begins anew.
 
-        For a change of rights that has to count at once. From any process or thread; may switch.
+        From any process or thread; may switch.
         """
         Publication(channel="goodbye", payload="{}", users=[user_id]).save(write_concern={"w": "majority"})
+
+    def stamp(self, response: Response) -> Response:
+        """Name in a response the position behind what its view wrote, where its method does not tell. May switch."""
+        return stamp(response, self.settings)
 
     def run_hook(self, hook: Callable[..., Any], *args: Any) -> Any:
         """Call a hook in an application context of its own."""
@@ -312,15 +343,14 @@ class WebSocketServer:
             self._feed.start()
             self._tasks = [
                 supervise("wsflask ticker", self._tick),
-                supervise("wsflask sessions", self._check_sessions),
                 *(
                     supervise(f"wsflask {type(service).__name__}", partial(self.run_hook, service.run))
                     for service in self._workers
                 ),
             ]
-            worker = _gunicorn_worker()
-            if worker is not None:
-                self._tasks.append(spawn("wsflask drain", self._watch_worker, worker))
+            self._people.start()
+            if (worker := gunicorn_worker()) is not None:
+                self._tasks.append(spawn("wsflask drain", when_stopped, worker, self.drain))
             atexit.register(self.stop)
             self._started_in = os.getpid()
 
@@ -347,6 +377,7 @@ class WebSocketServer:
         for task in self._tasks:
             task.stop(0.2)
         self._tasks = []
+        self._people.stop()
         self.crew.stop()
         self.hub.outflow.turn.stop()
         if self._feed is not None:
@@ -356,41 +387,11 @@ class WebSocketServer:
         while True:
             time.sleep(_TICK)
             now = time.monotonic()
-            closing = self._closing.copy()
+            closing = self.closing.copy()
             for connection in [*self.hub.connections(), *self.hub.arriving, *closing]:
                 connection.tick(now)
-            self._closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
-
-    def _check_sessions(self) -> None:
-        """Check everyone once in each interval, some at a time over its last tenth: loading users takes the loop."""
-        interval = self.settings.session_check_interval
-        while True:
-            time.sleep(0.9 * interval)
-            connections = self.hub.connections()
-            pause = 0.1 * interval / max(len(connections) / _CHECKED, 1)
-            for start in range(0, len(connections), _CHECKED):
-                time.sleep(pause)
-                self._check(connections[start : start + _CHECKED])
-
-    def _check(self, connections: list[Connection]) -> None:
-        try:
-            for connection in self.sessions.over(connections):
-                connection.close(CloseCode.SESSION_ENDED, "signed out")
-        except Exception as error:
-            is_outage = isinstance(error, PyMongoError)
-            sentence = "sessions could not be checked; they are tried again at the next interval: %s"
-            _log.error(sentence, type(error).__name__, exc_info=not is_outage)
-
-    def _watch_worker(self, worker: Any) -> None:
-        while worker.alive:
-            time.sleep(_LOOK)
-        self.drain()
-
-
-def _gunicorn_worker() -> Any:
-    """Return the gunicorn worker this process is, found by the owner of its SIGTERM handler, or None."""
-    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return worker if hasattr(worker, "alive") else None
+            self.closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
+            self._people.tick()
 
 
 def _check_is_first(app: App) -> None:

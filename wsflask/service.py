@@ -36,6 +36,9 @@ class Host(Protocol):
     def secret(self) -> bytes:
         """Key for values that clients hand back; the same in every worker."""
 
+    def render_row(self, template: str, name: str, row: dict[str, Any]) -> str:
+        """Return a row of a live page as HTML; the template knows it as `row` and under this name."""
+
 
 class Service:
     """One channel of the server. Subclass it, name the `channel`, override the hooks that are needed.
@@ -82,6 +85,13 @@ class Service:
             Refusal: the client gets its code, and the socket stays open.
         """
         raise NotImplementedError
+
+    def on_rights_changed(self, ws: Connection, user: Any) -> None:
+        """Judge anew what the client may have: `user` and `ws.groups` are what they are now. May switch.
+
+        Called for each connection of a user who has changed, or of whom `WebSocketServer.rights_changed` tells, one
+        call at a time for a connection. Beside `on_connect` and `on_message`, and again after one that was under way.
+        """
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Forget a client; nothing can be sent to it any more. In a greenlet of its own; may switch."""

@@ -1,24 +1,30 @@
-"""Who is this: the Flask-Login user of a request, and whether its session still holds."""
+"""Who is this: the Flask-Login user of a request, what has become of him since, and whether his session still holds."""
 
 from __future__ import annotations
 
 import logging
+import math
 import secrets
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
+import bson
 import flask
 import flask_login
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
+from itsdangerous import BadSignature
 from mongoengine import Document
+from pymongo import ReadPreference
 
 from .connection import Connection
 from .documents import EndedSession
 from .errors import ConfigError
 from .identity import Identity
 
-__all__ = ["Sessions"]
+__all__ = ["Sessions", "groups_of", "is_signed_in"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +32,8 @@ _log = logging.getLogger(__name__)
 _KEY = "_wsflask"
 #: Sets of groups that users share in memory, those of the latest handshakes.
 _GROUP_SETS = 1000
+#: A number of these takes 32 bytes.
+_SIXTY_BITS = (1 << 60) - 1
 _Groups = Callable[[Any], Iterable[str]]
 
 
@@ -35,7 +43,8 @@ class Sessions:
     def __init__(self, app: Flask, groups: _Groups | None = None, *, memory_days: float = 366.0) -> None:
         self._app = app
         self._memory_days = memory_days
-        self._groups = groups or _groups_of
+        self._groups = groups or groups_of
+        flask.request_started.connect(_note_beginning, app)
         flask_login.user_logged_in.connect(self._logged_in, app)
         flask_login.user_loaded_from_cookie.connect(self._remembered, app)
         flask_login.user_logged_out.connect(self._logged_out, app)
@@ -54,8 +63,27 @@ class Sessions:
         if not user.is_authenticated or not getattr(user, "is_active", True):
             return None
         user_id = str(user.get_id())
-        session_id = self._session_id(user_id)
-        return Identity(user, user_id, _shared(frozenset(map(str, self._groups(user)))), session_id)
+        began = flask.g.get("_wsflask_began")
+        return self._identity(user, user_id, self._session_id(user_id), loaded=began, expires=self._expiry())
+
+    def _identity(self, user: Any, user_id: str, session_id: str, **times: Any) -> Identity:
+        groups = _shared(frozenset(map(str, self._groups(user))))
+        return Identity(user, user_id, groups, session_id, fingerprint=_fingerprint(user), **times)
+
+    def _expiry(self) -> float:
+        """Return the monotonic time at which Flask's cookie of the session expires, a second late at most."""
+        interface = self._app.session_interface
+        if not isinstance(interface, SecureCookieSessionInterface):
+            return math.inf
+        cookie = flask.request.cookies.get(interface.get_cookie_name(self._app), "")
+        serializer, lifetime = interface.get_signing_serializer(self._app), self._app.permanent_session_lifetime
+        try:
+            age = int(lifetime.total_seconds())
+            _, signed = serializer.loads(cookie, max_age=age, return_timestamp=True)  # type: ignore[union-attr]
+        except BadSignature:
+            return math.inf  # no cookie, or one that does not count: he was remembered, or signs in with each request
+        left = (signed + lifetime).timestamp() - time.time()
+        return _whole(math.ceil(time.monotonic() + left))
 
     def name_session(self) -> None:
         """Give a session from before wsflask was there its name; called before every request of the application."""
@@ -128,34 +156,51 @@ class Sessions:
         """Return the ids of those sessions of the connections that were ended. One query; may switch."""
         return EndedSession.ended_among({connection.identity.session_id for connection in connections})
 
-    def over(self, connections: Iterable[Connection]) -> list[Connection]:
-        """Return those whose session was ended, or whose user is gone or inactive. May switch.
+    def renew(self, identities: Mapping[str, Identity]) -> tuple[dict[str, Identity | None], dict[str, Exception]]:
+        """Load users again; return by id who they are now, None if gone, inactive or with another id; and what failed.
 
-        Costs one query for the sessions, one for each MongoEngine class of users, and one call of the application's
-        user loader for each user of another kind.
+        Costs one query for each MongoEngine class of users, and one call of the application's user loader for each user
+        of another kind, or who got from it more than a document has. May switch.
         """
-        connections = list(connections)
-        ended = self.ended(connections)
-        inactive = self._inactive({connection.user_id: connection.user for connection in connections})
-        return [c for c in connections if c.identity.session_id in ended or c.user_id in inactive]
-
-    def _inactive(self, users: dict[str, Any]) -> set[str]:
-        gone: set[str] = set()
         by_class: dict[type[Document], dict[Any, str]] = {}
-        for user_id, user in users.items():
-            if isinstance(user, Document):
-                by_class.setdefault(type(user), {})[user.pk] = user_id
-            elif not _is_active(self._load(user_id)):
-                gone.add(user_id)
-        for document_class, ids in by_class.items():
-            found = document_class.objects(pk__in=list(ids)).in_bulk(list(ids))
-            gone |= {user_id for pk, user_id in ids.items() if not _is_still(found.get(pk), user_id)}
-        return gone
-
-    def _load(self, user_id: str) -> Any:
-        loader = self._app.login_manager._user_callback  # type: ignore[attr-defined]
+        documents: dict[str, Any] = {}
+        for user_id, identity in identities.items():
+            if isinstance(identity.user, Document):
+                by_class.setdefault(_root_of(type(identity.user)), {})[identity.user.pk] = user_id
         with self._app.app_context():
-            return loader(user_id) if loader is not None else True
+            for document_class, ids in by_class.items():
+                query = document_class.objects(pk__in=list(ids)).read_preference(ReadPreference.PRIMARY)
+                found = query.in_bulk(list(ids))
+                documents |= {user_id: found.get(pk) for pk, user_id in ids.items()}
+        renewed: dict[str, Identity | None] = {}
+        failures: dict[str, Exception] = {}
+        for user_id, identity in identities.items():
+            try:
+                with self._app.app_context():
+                    renewed[user_id] = self._renewed(identity, documents.get(user_id), user_id in documents)
+            except Exception as error:
+                failures[user_id] = error
+        return renewed, failures
+
+    def _renewed(self, before: Identity, user: Any, is_loaded: bool) -> Identity | None:
+        loader = self._app.login_manager._user_callback  # type: ignore[attr-defined]
+        if not is_loaded or (user is not None and not vars(before.user).keys() <= vars(user).keys()):
+            user = loader(before.user_id) if loader is not None else before.user
+        if not _is_active(user) or str(user.get_id()) != before.user_id:
+            return None
+        return self._identity(user, before.user_id, before.session_id)
+
+
+def is_signed_in() -> bool:
+    """Return whether the current request is one of a signed-in user; loads nobody."""
+    user = flask.g.get("_login_user")
+    return "_user_id" in flask.session or (user is not None and bool(user.is_authenticated))
+
+
+def _note_beginning(_app: Flask, **_: Any) -> None:
+    """Note when a handshake began: before any hook of the application could load its user."""
+    if _endpoint() == "websocket":
+        flask.g._wsflask_began = time.monotonic()
 
 
 def _endpoint() -> str:
@@ -167,13 +212,32 @@ def _unnamed(user_id: str) -> str:
     return f"user:{user_id}"
 
 
-def _is_still(user: Any, user_id: str) -> bool:
-    """Return whether the user may still come in, by the id that his session has (Flask-Login's alternative ids)."""
-    return _is_active(user) and str(user.get_id()) == user_id
-
-
 def _is_active(user: Any) -> bool:
     return user is not None and bool(getattr(user, "is_active", True))
+
+
+def _root_of(document_class: type[Document]) -> type[Document]:
+    """Return the class whose query finds the document whichever subclass it belongs to by now."""
+    name = document_class._get_collection_name()
+    line: list[Any] = [each for each in document_class.__mro__ if issubclass(each, Document)]
+    root: type[Document] = [each for each in line if each._get_collection_name() == name][-1]
+    return root
+
+
+def _fingerprint(user: Any) -> int | None:
+    """Return a number that is equal for equal contents of a user document; None for other users."""
+    if not isinstance(user, Document):
+        return None
+    try:
+        return hash(bson.encode(user.to_mongo(), codec_options=user._get_db().codec_options)) & _SIXTY_BITS
+    except Exception:
+        return None  # a document that cannot be encoded has no contents to compare
+
+
+@lru_cache(_GROUP_SETS)
+def _whole(seconds: int) -> float:
+    """Return the one number for all who come in the same second."""
+    return float(seconds)
 
 
 @lru_cache(_GROUP_SETS)
@@ -182,7 +246,8 @@ def _shared(groups: frozenset[str]) -> frozenset[str]:
     return groups
 
 
-def _groups_of(user: Any) -> Iterable[str]:
+def groups_of(user: Any) -> Iterable[str]:
+    """Return the groups in the user's attribute `groups`."""
     groups = getattr(user, "groups", None)
     if not isinstance(groups, list | tuple | set | frozenset):
         return ()

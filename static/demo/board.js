@@ -99,10 +99,10 @@ class Board {
     view.on("error", (error) => isCurrent() && sayFailed(error));
   }
 
-  /** @returns {import("../wsflask/subscription.js").Condition[]} */
+  /** @returns {import("../wsflask/wish.js").Condition[]} */
   #scope() {
     const { origin, carrier, status } = this.#form.elements;
-    /** @type {import("../wsflask/subscription.js").Condition[]} */
+    /** @type {import("../wsflask/wish.js").Condition[]} */
     const scope = [];
     if (origin.value) scope.push({ fn: "origin", op: "==", val: origin.value });
     if (carrier.value) scope.push({ fn: "carrier", op: "==", val: carrier.value });

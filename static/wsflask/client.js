@@ -83,10 +83,28 @@ export class Client {
   /**
    * Subscribe to documents.
    * @param {string} className an exposed class
-   * @param {import("./documents.js").ViewOptions} [options]
+   * @param {import("./wish.js").ViewOptions} [options]
    */
   documents(className, options = {}) {
     return this.#documents.view(className, options);
+  }
+
+  /**
+   * Keep what the server rendered as live up to date, everywhere in the page or within a part of it.
+   * @param {ParentNode} [root]
+   * @returns {import("./view.js").View[]} one for each live element
+   */
+  live(root = document) {
+    return this.#documents.live(root);
+  }
+
+  /**
+   * Resolve when every view of this client shows what a request wrote. Rejects with a WSFlaskError: refused, closed,
+   * or "timeout" after 30 seconds.
+   * @param {import("./positions.js").Written} written the response of that request, or its `WSFlask-Position`
+   */
+  caughtUp(written) {
+    return this.#documents.caughtUp(written);
   }
 
   /**

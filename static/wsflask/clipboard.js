@@ -44,7 +44,7 @@ export class Clipboard {
   /** Whether nothing was heard on this connection: then its position need not be a later one. */
   #isFresh = true;
   /** Names this page's commands, so that one sent twice is applied once. */
-  #page = [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join("");
+  #page = crypto.getRandomValues(new Uint32Array(4)).join("");
   #commands = 0;
 
   /** @param {import("./messenger.js").Messenger} messenger */

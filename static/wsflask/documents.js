@@ -3,25 +3,24 @@
 import { fullJitter } from "./backoff.js";
 import { isObject } from "./envelope.js";
 import { WSFlaskError } from "./errors.js";
+import { attach } from "./live.js";
+import { Positions } from "./positions.js";
 import { DOCUMENTS } from "./protocol.js";
 import { Subscription } from "./subscription.js";
 import { View } from "./view.js";
+import { wishOf } from "./wish.js";
 
 /** Subscriptions asked for at once: a page with many views does not load them all in one moment. */
 const ASKED_AT_ONCE = 8;
+
+/** Of the largest message that the server takes, how much a request to resume may fill: 48 KiB of 64. */
+const RESUME_SHARE = 0.75;
 
 /** Refusals that may not last: they are tried again. */
 const PASSING = new Set(["unavailable", "internal", "rate_limited", "timeout", "queue_full"]);
 
 /** Ends of a request that the next connection makes good, if there is one. */
 const INTERRUPTED = new Set(["disconnected", "unknown", "closed"]);
-
-/**
- * @typedef {object} ViewOptions
- * @property {import("./subscription.js").Condition[]} [scope] all must hold; default: all rows one may read
- * @property {import("./subscription.js").Catalog} [catalog] the fields; default: all that are exposed
- * @property {boolean} [showHidden] ask for hidden fields too; the server decides
- */
 
 /** All subscriptions of a client. */
 export class Documents {
@@ -35,6 +34,8 @@ export class Documents {
   /** Views that the server keeps for this connection. @type {Set<string>} */
   #held = new Set();
   #asked = 0;
+  #roomBytes = 0;
+  #positions;
 
   /**
    * @param {import("./messenger.js").Messenger} messenger
@@ -44,29 +45,72 @@ export class Documents {
     this.#messenger = messenger;
     this.#clock = clock;
     this.#random = random;
+    this.#positions = new Positions(messenger, clock, () => this.#isLive());
     messenger.route(DOCUMENTS, ({ payload }) => {
-      if (isObject(payload)) this.#byView.get(payload.view)?.apply(payload);
+      if (isObject(payload)) this.#receive(payload);
+      this.#positions.ask();
     });
-    messenger.watch(({ state, previous }) => {
+    messenger.watch(({ state, previous, welcome }) => {
       if (previous === "open") this.#interrupt();
-      if (state === "open") this.#resume();
+      if (welcome) this.#resume(welcome.limits.messageBytes);
       if (state === "closed") this.#refuse();
+      this.#positions.ask();
     });
   }
 
   /**
    * Return a new view; equal ones share a subscription.
    * @param {string} className
-   * @param {ViewOptions} options
+   * @param {import("./wish.js").ViewOptions} options
    */
-  view(className, { scope, catalog, showHidden }) {
-    if (typeof className !== "string" || className === "") throw new TypeError("give the name of a document class");
-    const key = JSON.stringify({ class_name: className, data_scope: scope, catalog, show_hidden: showHidden });
-    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(key));
+  view(className, options) {
+    return this.#view(wishOf(className, options));
+  }
+
+  /**
+   * Return the views of what the server rendered within an element, each following its part of the page.
+   * @param {ParentNode} root
+   */
+  live(root) {
+    return attach(root, (sealed, shown) => this.#view({ live: sealed }, shown));
+  }
+
+  /**
+   * Resolve when all views show what was written at a position.
+   * @param {import("./positions.js").Written} written
+   */
+  caughtUp(written) {
+    return this.#positions.caughtUp(written);
+  }
+
+  /**
+   * @param {import("./wish.js").Wish} wish
+   * @param {import("./subscription.js").Shown} [shown]
+   */
+  #view(wish, shown) {
+    const text = JSON.stringify(wish);
+    const key = text + (shown?.seq ?? "");
+    const subscription = this.#wanted.get(key) ?? new Subscription(key, JSON.parse(text), shown);
     this.#wanted.set(key, subscription);
     const view = new View(subscription, (current, sink) => this.#release(current, sink));
     this.#pump();
     return view;
+  }
+
+  #isLive() {
+    return [...this.#wanted.values()].every(({ state }) => state === "live");
+  }
+
+  /** @param {Record<string, any>} message */
+  #receive(message) {
+    const { op, view, to } = message;
+    const subscription = this.#byView.get(view);
+    const isRenamed = op === "moved" && typeof to === "string";
+    if (!isRenamed && op !== "end") return subscription?.apply(message);
+    this.#byView.delete(view);
+    if (this.#held.delete(view) && isRenamed) this.#held.add(to);
+    if (subscription && isRenamed) this.#join(subscription, to).move(message);
+    else if (subscription) this.#fail(subscription, WSFlaskError.from(message));
   }
 
   /**
@@ -87,7 +131,9 @@ export class Documents {
     if (viewId !== undefined && this.#byView.get(viewId) === subscription) this.#byView.delete(viewId);
   }
 
-  #resume() {
+  /** @param {number} messageBytes largest message that the server takes */
+  #resume(messageBytes) {
+    this.#roomBytes = messageBytes * RESUME_SHARE;
     for (const subscription of this.#wanted.values()) subscription.isWanted = !subscription.isAsked;
     this.#pump();
   }
@@ -100,6 +146,7 @@ export class Documents {
 
   /** Ask for what is wanted, a few at a time; then end what nobody watches. */
   #pump() {
+    this.#positions.ask();
     if (this.#messenger.state === "closed") return this.#refuse();
     if (this.#messenger.state !== "open") return;
     for (const subscription of this.#wanted.values()) {
@@ -110,16 +157,21 @@ export class Documents {
     if (this.#asked === 0) this.#sweep();
   }
 
-  /** @param {Subscription} subscription */
-  #subscribe(subscription) {
-    const payload = { action: "subscribe", data: subscription.request() };
+  /**
+   * @param {Subscription} subscription
+   * @param {number} [roomBytes]
+   */
+  #subscribe(subscription, roomBytes = this.#roomBytes) {
+    const data = subscription.request(roomBytes);
     subscription.isWanted = false;
     subscription.isAsked = true;
     this.#asked += 1;
-    this.#messenger.ask(DOCUMENTS, payload, { lost: "disconnected" }, (error, answer) => {
+    this.#messenger.ask(DOCUMENTS, { action: "subscribe", data }, { lost: "disconnected" }, (error, answer) => {
       this.#asked -= 1;
       subscription.isAsked = false;
-      if (error) this.#failed(subscription, error);
+      // Ids that are objects may have more keys than the server takes in one message.
+      if (error?.code === "too_big" && "rows" in data) this.#subscribe(subscription, 0);
+      else if (error) this.#failed(subscription, error);
       else if (isObject(answer.payload) && typeof answer.payload.view === "string") {
         this.#accepted(subscription, answer.payload);
       } else this.#failed(subscription, new WSFlaskError("internal", "The answer names no view."));
@@ -133,15 +185,24 @@ export class Documents {
    */
   #accepted(subscription, answer) {
     this.#held.add(answer.view);
-    if (subscription.sinks.size === 0) return;
-    const same = this.#byView.get(answer.view);
-    if (same && same !== subscription) {
-      this.#forget(subscription);
-      same.absorb(subscription);
+    if (subscription.sinks.size > 0) this.#join(subscription, answer.view).begin(answer);
+  }
+
+  /**
+   * Know a subscription by the server's name for it; if another has that name already the two become one. Return it:
+   * the one whose rows the server goes on from.
+   * @param {Subscription} subscription
+   * @param {string} view
+   */
+  #join(subscription, view) {
+    const same = this.#byView.get(view) ?? subscription;
+    const [current, other] = subscription.isLoaded ? [subscription, same] : [same, subscription];
+    this.#byView.set(view, current);
+    if (current !== other) {
+      this.#forget(other);
+      current.absorb(other);
     }
-    const current = same ?? subscription;
-    this.#byView.set(answer.view, current);
-    current.begin(answer);
+    return current;
   }
 
   /**
@@ -159,10 +220,16 @@ export class Documents {
         },
         fullJitter(subscription.failures++, this.#random),
       );
-    } else {
-      this.#forget(subscription);
-      subscription.fail(error);
-    }
+    } else this.#fail(subscription, error);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {WSFlaskError} error
+   */
+  #fail(subscription, error) {
+    this.#forget(subscription);
+    subscription.fail(error);
   }
 
   /** Nobody waits for rows that do not come. */

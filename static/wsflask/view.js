@@ -1,5 +1,6 @@
 /** What a page holds of a subscription: live rows, events, and the way to end it. */
 
+import { changesOf } from "./changes.js";
 import { Emitter } from "./emitter.js";
 import { WSFlaskError } from "./errors.js";
 
@@ -40,7 +41,7 @@ export class View {
   /** @type {Sink} */
   #sink = (event, value) => {
     if (this.#isClosed) return;
-    if (event === "moved") this.#subscription = value;
+    if (event === "joined") this.#subscription = value;
     else if (event === "refused") this.#reject(value);
     else {
       if (event === "load") this.#resolve(this);
@@ -53,14 +54,34 @@ export class View {
     return this.#subscription.rows;
   }
 
+  /** The rows in order: the server's in an ordered view, else as they came; another array after each change. */
+  get list() {
+    return this.#subscription.list;
+  }
+
   /** loading, live, stale (the connection is lost; rows as last seen), failed (refused), closed. */
   get state() {
     return this.#isClosed ? "closed" : this.#subscription.state;
   }
 
+  /** Why it failed, or null. */
+  get error() {
+    return this.#subscription.error;
+  }
+
   /** Whether hidden fields are shown: what the server granted. */
   get showHidden() {
-    return this.#subscription.showHidden;
+    return this.#subscription.granted.showHidden;
+  }
+
+  /** By what the server orders the rows; null: in no order. */
+  get orderBy() {
+    return this.#subscription.granted.orderBy;
+  }
+
+  /** How many rows there are at most; null: all. */
+  get limit() {
+    return this.#subscription.granted.limit;
   }
 
   /**
@@ -71,6 +92,14 @@ export class View {
    */
   on(event, listener) {
     return this.#events.on(event, listener);
+  }
+
+  /**
+   * The changes that come after the rows: `for await (const { op, id, row, previous } of view)`. Who is slow gets of
+   * each row the newest change. Ends when the view is closed, throws its WSFlaskError when it fails.
+   */
+  [Symbol.asyncIterator]() {
+    return changesOf(this, this.#subscription.isLoaded);
   }
 
   /** End it; the last of equal views ends the subscription. */

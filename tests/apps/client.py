@@ -1,12 +1,13 @@
-"""Two empty pages with the JavaScript client on them, and services for it to talk to."""
+"""Pages with the JavaScript client on them, and services for it to talk to."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from flask import url_for
+from flask import render_template, request, url_for
 from flask_login import login_required
+from jinja2 import DictLoader
 
 from wsflask import Broadcaster, Clipboard, Connection, Notifier, Service, WebSocketServer
 
@@ -28,7 +29,7 @@ class Echo(Service):
 app = create_app(os.environ["WSFLASK_MONGODB_URI"])
 server = WebSocketServer(services=[Echo, Notifier, Clipboard, Broadcaster])
 server.init_app(app)
-server.expose(Flight, fields=("flight", "gate"), hidden=("status",), acl=lambda user: True)
+server.expose(Flight, fields=("flight", "gate"), hidden=("status",), read=lambda user: True)
 
 _MODULE = """
 <!doctype html><title>module</title>
@@ -42,6 +43,34 @@ _CLASSIC = """
 <script src="%s"></script>
 <script>window.ws = wsflask.connect();</script>
 """
+
+
+_LIVE = """
+<!doctype html><title>live</title>
+<table>{{ live(flights, template="flight.html", tag="tbody") }}</table>
+<script type="module">
+  import { connect } from "{{ url_for('wsflask.static', filename='wsflask.js') }}";
+  window.ws = connect();
+  window.views = ws.live();
+</script>
+"""
+_FLIGHT = "<tr><td>{{ flight.flight }}</td><td>{{ flight.gate }}</td></tr>"
+app.jinja_loader = DictLoader({"live.html": _LIVE, "flight.html": _FLIGHT})
+
+
+@app.get("/live")
+@login_required
+def live_page() -> str:
+    """Return a page with the three flights of the first gates."""
+    return render_template("live.html", flights=Flight.objects.order_by("gate").limit(3))
+
+
+@app.post("/gates/<key>")
+@login_required
+def set_gate(key: str) -> str:
+    """Move a flight to the gate in the body."""
+    Flight.objects(pk=key).update_one(set__gate=request.get_data(as_text=True))
+    return ""
 
 
 @app.get("/module")

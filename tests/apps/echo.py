@@ -28,6 +28,7 @@ class Person(Document, flask_login.UserMixin):
 
     name = StringField(primary_key=True)
     groups = ListField(StringField())
+    title = StringField()
     active = BooleanField(default=True)
 
     @property
@@ -81,8 +82,8 @@ class Echo(Service):
         return "sent"
 
 
-def create_app() -> Flask:
-    """Return the application; its database and settings come from the environment."""
+def create_app(*services: type[Service]) -> Flask:
+    """Return the application with these services; its database and settings come from the environment."""
     app = Flask(__name__)
     app.config["SECRET_KEY"] = "k" * 32
     app.config.update(json.loads(os.environ.get(CONFIG, "{}")))
@@ -108,9 +109,9 @@ def create_app() -> Flask:
     def page() -> str:
         return str(flask_login.current_user.get_id())
 
-    WebSocketServer(app, services=[Echo])
+    WebSocketServer(app, services=services)
     return app
 
 
 if URI in os.environ:
-    app = create_app()
+    app = create_app(Echo)

@@ -136,7 +136,7 @@ class Stage:
         """Connect a client of the user: an id, or an object with `get_id`."""
         if isinstance(user, str):
             name = user
-            user = SimpleNamespace(get_id=lambda: name, is_authenticated=True, is_active=True)
+            user = SimpleNamespace(get_id=lambda: name, is_authenticated=True, is_active=True, groups=list(groups))
         actor = Actor()
         self._actors.append(actor)
         identity = Identity(user, user.get_id(), frozenset(groups), "a session")

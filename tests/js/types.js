@@ -98,6 +98,41 @@ ws.documents();
 // @ts-expect-error: there may be no row
 view.on("change", ({ row }) => row.gate);
 
+ws.documents("Order", { scope: { status: "open", total: { ">=": 100, "<": 500 }, kind: { in: ["a", "b"] } } });
+// @ts-expect-error: a list is compared with "in"
+ws.documents("Order", { scope: { kind: ["a", "b"] } });
+// @ts-expect-error: no such operator
+ws.documents("Order", { scope: { total: { "=~": 1 } } });
+const newest = ws.documents("Order", { fields: ["total"], orderBy: ["-placed", "customer"], limit: 20 });
+// @ts-expect-error: fields are a list
+ws.documents("Order", { fields: "total" });
+// @ts-expect-error: the option is called orderBy
+ws.documents("Order", { order_by: "total" });
+newest.on("change", ({ after }) => after === null);
+/** @type {number | null} */
+const limit = newest.limit;
+newest.list.map(({ total }) => total + limit);
+// @ts-expect-error: the list is the server's
+newest.list.push({});
+// @ts-expect-error: it may not have failed
+newest.error.code;
+for await (const { op, id, row, previous } of newest) {
+  // @ts-expect-error: there may be no row
+  row.total;
+  [op, id, row?.total, previous?.total];
+}
+
+// --- what was written, and pages that are live
+
+void fetch("/orders", { method: "POST" }).then((response) => ws.caughtUp(response));
+void ws.caughtUp("07463021948573941761").then(() => newest.list);
+// @ts-expect-error: a position is a string
+ws.caughtUp(1);
+for (const view of ws.live()) view.on("error", ({ code }) => code);
+ws.live(document.createElement("table"))[0].close();
+// @ts-expect-error: an element, not a selector
+ws.live("#orders");
+
 // --- channels
 
 const channel = ws.channel("weather");

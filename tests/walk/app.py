@@ -148,7 +148,7 @@ def create_app() -> Flask:
 
     @app.post("/rights_changed/<name>")
     def rights_changed(name: str) -> ResponseReturnValue:
-        server.rights_changed(name)  # type: ignore[attr-defined]
+        server.rights_changed(name)
         return "", 204
 
     return app

@@ -34,7 +34,7 @@ BSON_TYPES: Final[dict[str, list[str]]] = {
 
 _ORDERED = frozenset({"number", "string", "bool", "date", "objectId"})
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-_MILLISECOND = datetime.timedelta(milliseconds=1)
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 #: Holds every digit of a double.
 _EXACT = decimal.Context(prec=800, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)
 
@@ -74,8 +74,9 @@ def key_text(value: Normal) -> str:
         return f"{kind}:{exact:f}" if is_short else f"{kind}:{exact}"
     if isinstance(inner, str | int | None):
         return f"{kind}:{json.dumps(inner)}"
-    if isinstance(inner, DBRef):
-        return f"{kind}:{json.dumps([inner.collection, inner.database])}{key_text(normal(inner.id))}"
+    if kind == "object" and isinstance(inner, tuple):
+        collection, database, identity = inner
+        return f"{kind}:{json.dumps([collection, database])}{key_text(identity)}"
     return f"{kind}:{inner}"
 
 
@@ -89,9 +90,8 @@ def _decimal128(value: Decimal128) -> Normal:
 
 
 def _date(value: datetime.datetime) -> Normal:
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=datetime.UTC)
-    return ("date", (value - _EPOCH) // _MILLISECOND)
+    since = value - (_NAIVE_EPOCH if value.tzinfo is None else _EPOCH)
+    return ("date", since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000)
 
 
 def _binary(value: Binary | bytes) -> Normal:
@@ -99,6 +99,12 @@ def _binary(value: Binary | bytes) -> Normal:
     if subtype in (3, 4) and len(value) == 16:
         return ("binary", uuid.UUID(bytes=bytes(value)))
     return ("binary", (subtype, bytes(value)))
+
+
+def _reference(value: DBRef) -> Normal:
+    # One with more in it than a reference holds is equal to none.
+    is_plain = len(value.as_doc()) == 2 + (value.database is not None)
+    return ("object", (value.collection, value.database, normal(value.id)) if is_plain else object())
 
 
 def _uncommon(value: Any) -> Normal:
@@ -121,5 +127,5 @@ _BY_TYPE: dict[type, Callable[[Any], Normal]] = {
     uuid.UUID: lambda value: ("binary", value),
     Binary: _binary,
     bytes: _binary,
-    DBRef: lambda value: ("object", value),
+    DBRef: _reference,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import enum
@@ -10,14 +11,16 @@ import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bson import DBRef, Decimal128, ObjectId
 from bson.decimal128 import create_decimal128_context
 from mongoengine import fields as me
 from mongoengine.base import ObjectIdField
 
-__all__ = ["FilterField", "filter_field"]
+from ..encoding import to_json_value
+
+__all__ = ["FilterField", "Lookup", "filter_field"]
 
 _Convert = Callable[[Any], Any]
 
@@ -45,12 +48,23 @@ class FilterField:
     from_text: _Convert
     #: Whether `<` and the like mean something.
     is_ordered: bool = True
+    #: Whether a list is declared on the path, or at its end.
+    has_list: bool = False
+    #: Whether a part of the path that is a number may be a place in a list as well as a key.
+    may_index: bool = False
+
+
+class Lookup(Protocol):
+    """Tells a field by its path on the wire, or that there is none; a dict does."""
+
+    def get(self, path: str, /) -> FilterField | None: ...
 
 
 def filter_field(name: str, path: str, field: Any) -> FilterField:
     """Return how the MongoEngine field is compared; None stands for a field without a declared type.
 
-    A list is compared by its items. Embedded documents, dicts, files and places can be compared with null only.
+    A list is compared by its items. Embedded documents, dicts and places can be compared with null only. What
+    `to_json_value` makes of the stored value is always understood (docs/fields.md).
     """
     if isinstance(field, me.ListField):
         field = field.field
@@ -154,10 +168,20 @@ def _simple(convert: _Convert, from_text: _Convert | None = None) -> Callable[[s
     return lambda name, path, field: FilterField(name, path, convert, from_text or convert)
 
 
+def _unordered(convert: _Convert) -> Callable[[str, str, Any], FilterField]:
+    return lambda name, path, field: FilterField(name, path, convert, convert, is_ordered=False)
+
+
 def _precise_time(name: str, path: str, field: Any) -> FilterField:
+    def read(text: str) -> datetime.datetime:
+        try:
+            return datetime.datetime.fromisoformat(text)
+        except ValueError:
+            return field._convert_from_string(text)  # type: ignore[no-any-return]  # as it is stored
+
     def convert(value: Any) -> str:
         if isinstance(value, str):
-            value = datetime.datetime.fromisoformat(value[:_MAX_TEXT])
+            value = read(value[:_MAX_TEXT])
         if not isinstance(value, datetime.datetime):
             raise TypeError("not a time")
         if value.tzinfo is not None:
@@ -174,10 +198,32 @@ def _rounded_decimal(name: str, path: str, field: Any) -> FilterField:
     return FilterField(name, path, convert, convert, is_ordered=not field.force_string)
 
 
+def _enum(name: str, path: str, field: Any) -> FilterField:
+    """Return how an enumeration is compared: by what its members are stored as."""
+    stored = [member.value for member in field._enum_cls]
+    by_json = {(type(shown), shown): value for value in stored if _is_plain(shown := to_json_value(value))}
+
+    def convert(value: Any) -> Any:
+        value = value.value if isinstance(value, enum.Enum) else value
+        return by_json[type(value), value] if _is_plain(value) and (type(value), value) in by_json else _scalar(value)
+
+    return FilterField(name, path, convert, convert)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _binary(value: Any) -> bytes:
+    """Return the bytes of a text in base64."""
+    return base64.b64decode(value, validate=True) if isinstance(value, str) else bytes(memoryview(value))
+
+
 def _uuid(name: str, path: str, field: Any) -> FilterField:
     def convert(value: Any) -> Any:
-        found = value if isinstance(value, uuid.UUID) else uuid.UUID(value)
-        return field.to_mongo(found)
+        if not isinstance(value, str | uuid.UUID):
+            raise TypeError("not a UUID")
+        return field.to_mongo(uuid.UUID(value) if isinstance(value, str) else value)
 
     return FilterField(name, path, convert, convert, is_ordered=False)
 
@@ -203,14 +249,15 @@ def _reference(name: str, path: str, field: Any) -> FilterField:
 _BUILDERS: tuple[tuple[Any, Callable[[str, str, Any], FilterField]], ...] = (
     (me.ComplexDateTimeField, _precise_time),
     (me.StringField, _simple(_scalar)),
-    (me.EnumField, _simple(_scalar)),
+    (me.EnumField, _enum),
     (me.BooleanField, _simple(_scalar, _boolean_text)),
     (me.FloatField, _simple(_scalar, _number_text)),
     ((me.IntField, me.SequenceField), _simple(_integer, _number_text)),
     (me.DecimalField, _rounded_decimal),
     (me.Decimal128Field, _simple(_decimal128)),
     (me.DateTimeField, _simple(_moment)),
-    (ObjectIdField, _simple(_object_id)),
+    ((ObjectIdField, me.FileField), _simple(_object_id)),
+    (me.BinaryField, _unordered(_binary)),
     (me.UUIDField, _uuid),
     ((me.ReferenceField, me.LazyReferenceField), _reference),
 )

@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from ..errors import ConfigError
 from .fields import FilterField
 from .scope import EVERYTHING, Condition, Scope
 
-__all__ = ["ALL", "NOTHING", "Access", "check_grants", "parse_grants"]
+if TYPE_CHECKING:
+    from .predicate import Predicate
+
+__all__ = ["ALL", "NOTHING", "Access", "check_grants", "parse_grants", "scope_of_grant"]
 
 _log = logging.getLogger(__name__)
 
 
 class Access:
-    """The documents one may read: those that one of the alternative scopes matches.
+    """The documents one may read: those that one of the alternative scopes matches, and the predicate allows.
 
     Without alternatives nothing may be read; with the scope that has no conditions among them, everything.
-    Canonical: equal rights, however they were written, are mostly equal and then share their views.
+    Canonical: equal rights, however they were written, are mostly equal and then share their views. Those with a
+    predicate are one user's alone.
     """
 
-    __slots__ = ("alternatives", "key")
+    __slots__ = ("alternatives", "key", "predicate")
 
-    def __init__(self, alternatives: Iterable[Scope] = ()) -> None:
+    def __init__(self, alternatives: Iterable[Scope] = (), predicate: Predicate | None = None) -> None:
         by_key = {scope.key: scope for scope in _merged(alternatives)}
         if EVERYTHING.key in by_key:
             by_key = {EVERYTHING.key: EVERYTHING}
         self.alternatives = tuple(by_key[key] for key in sorted(by_key))
         #: A text that is equal for equal rights, in every process.
         self.key = " | ".join(f"({key})" for key in sorted(by_key))
+        #: What each document is asked in addition, or None.
+        self.predicate = predicate if self.alternatives else None
+        if self.predicate is not None:
+            self.key = f"({self.key}) & {self.predicate.key}"
 
     def __repr__(self) -> str:
-        return f"Access({list(self.alternatives)!r})"
+        return f"Access({list(self.alternatives)!r}{', a predicate' if self.predicate else ''})"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Access) and self.key == other.key
@@ -50,14 +58,21 @@ class Access:
     @property
     def allows_everything(self) -> bool:
         """Whether every document of the class may be read."""
-        return self.alternatives == (EVERYTHING,)
+        return self.alternatives == (EVERYTHING,) and self.predicate is None
+
+    @property
+    def needs_document(self) -> bool:
+        """Whether only `matches` says what may be read, and that of the whole document: a query finds too many."""
+        return self.predicate is not None
 
     def matches(self, document: Mapping[str, Any]) -> bool:
-        """Return whether the raw document may be read."""
-        return any(scope.matches(document) for scope in self.alternatives)
+        """Return whether the raw document may be read; it has to be whole where `needs_document`. May switch there."""
+        if not any(scope.matches(document) for scope in self.alternatives):
+            return False
+        return self.predicate is None or self.predicate.allows(document)
 
     def to_query(self) -> dict[str, Any]:
-        """Return the MongoDB query with the same truth."""
+        """Return the MongoDB query with the same truth, or, where `needs_document`, an upper bound."""
         if self.is_empty:
             return {"_id": {"$in": []}}
         if len(self.alternatives) == 1:
@@ -96,7 +111,7 @@ def parse_grants(grants: Iterable[Any], class_name: str, key_sets: Mapping[str, 
     scopes: list[Scope] = []
     for grant in grants:
         try:
-            scope = _granted(grant, class_name, key_sets)
+            scope = scope_of_grant(grant, class_name, key_sets)
         except ValueError as error:
             _log.warning("a grant for %s allows nothing: %s", class_name, error)
             continue
@@ -109,12 +124,17 @@ def check_grants(grants: Iterable[Any], class_name: str, key_sets: Mapping[str, 
     """Raise ConfigError for the first grant that cannot be understood."""
     for grant in grants:
         try:
-            _granted(grant, class_name, key_sets)
+            scope_of_grant(grant, class_name, key_sets)
         except ValueError as error:
-            raise ConfigError(f"the acl of {class_name} holds a grant that is wrong: {error}") from error
+            raise ConfigError(f"read of {class_name} holds a grant that is wrong: {error}") from error
 
 
-def _granted(grant: Any, class_name: str, key_sets: Mapping[str, Sequence[FilterField]]) -> Scope | None:
+def scope_of_grant(grant: Any, class_name: str, key_sets: Mapping[str, Sequence[FilterField]]) -> Scope | None:
+    """Return the documents that one grant lets be read, or None: it is for something else.
+
+    Raises:
+        ValueError: it cannot be understood.
+    """
     if not isinstance(grant, Mapping):
         raise ValueError("a grant is {'obj': …, 'act': …}")
     obj, act = grant.get("obj"), grant.get("act")

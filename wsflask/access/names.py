@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mongoengine import Document, DynamicDocument, DynamicEmbeddedDocument
+from mongoengine import Document, DynamicDocument, DynamicEmbeddedDocument, EmbeddedDocument
+from mongoengine import fields as me
 from mongoengine.base import TopLevelDocumentMetaclass, get_document
+from mongoengine.errors import MongoEngineException
 
-from ..errors import ConfigError
+from ..errors import ConfigError, Refusal
 from .fields import FilterField, filter_field
+from .paths import is_index
 
-__all__ = ["KEY", "FieldNames", "checked_class"]
+__all__ = ["KEY", "FieldNames", "Reachable", "checked_class"]
 
 #: The primary key on the wire and in the database, whatever its attribute is called.
 KEY = "_id"
+#: Parts of a path, and its characters.
+_MAX_DEPTH = 8
+_MAX_PATH = 512
 
 
 class FieldNames:
@@ -53,6 +60,29 @@ class FieldNames:
         path = self.path(name)
         return filter_field(KEY if path == KEY else name, path, self.field(name))
 
+    def resolve(self, path: str) -> FilterField | None:
+        """Return how the field at the end of a dotted path is compared, or None where no such field is declared.
+
+        The path goes into embedded documents, also in lists, by the names of attributes, and into dicts and what has
+        no declared type by keys. It does not go into references.
+        """
+        inside: FieldNames | _Keys | None = self
+        field: Any = None
+        stored: list[str] = []
+        has_list = may_index = False
+        for segment in path.split("."):
+            if inside is None or not (segment in inside or (inside is self and segment == KEY)):
+                return None
+            may_index = may_index or (isinstance(inside, _Keys) and inside.may_index and is_index(segment))
+            stored.append(inside.path(segment))
+            field = inside.field(segment)
+            has_list = has_list or isinstance(field, me.ListField)
+            inside = _inside(field)
+        first, dot, below = path.partition(".")
+        name = (KEY if stored[0] == KEY else first) + dot + below
+        found = filter_field(name, ".".join(stored), field)
+        return dataclasses.replace(found, has_list=has_list, may_index=may_index)
+
     def checked(self, option: str, names: Iterable[str]) -> tuple[str, ...]:
         """Return the names, each once and without the primary key's, which always comes along.
 
@@ -68,6 +98,62 @@ class FieldNames:
                     f"expose({self._class_name}): {option} names {name!r}, which the class does not declare"
                 )
         return found
+
+
+class _Keys:
+    """What has keys instead of declared fields."""
+
+    def __init__(self, values: Any, *, may_index: bool) -> None:
+        self._values = values
+        #: Whether it may be a list, in which a number is a place.
+        self.may_index = may_index
+
+    def __contains__(self, key: str) -> bool:
+        return key != "" and "$" not in key and "\0" not in key
+
+    def path(self, key: str) -> str:
+        return key
+
+    def field(self, key: str) -> Any:
+        return self._values
+
+
+def _inside(field: Any) -> FieldNames | _Keys | None:
+    """Return what the field, or an item of the list that it is, has inside; None: nothing that a path leads to."""
+    is_list = isinstance(field, me.ListField)
+    if is_list:
+        field = field.field
+    if isinstance(field, me.DictField):
+        return _Keys(field.field, may_index=is_list)
+    if field is None or type(field) is me.DynamicField or isinstance(field, me.GenericEmbeddedDocumentField):
+        return _Keys(None, may_index=True)
+    if not isinstance(field, me.EmbeddedDocumentField):
+        return None
+    try:
+        document_type = field.document_type
+    except MongoEngineException:
+        return None  # it was never defined
+    return FieldNames(document_type) if issubclass(document_type, EmbeddedDocument) else None
+
+
+class Reachable:
+    """The fields that a client may name: those of a class that begin with one of these names, or the primary key."""
+
+    def __init__(self, names: FieldNames, first: Iterable[str]) -> None:
+        self._names = names
+        self._first = frozenset(first) | {KEY, names.key_attribute}
+
+    def get(self, path: str, /) -> FilterField | None:
+        """Return the field at the path's end, or None.
+
+        Raises:
+            Refusal: too_big or too_deep, whatever there is.
+        """
+        if len(path) > _MAX_PATH:
+            raise Refusal("too_big", "characters of a path")
+        if path.count(".") >= _MAX_DEPTH:
+            raise Refusal("too_deep", "parts of a path")
+        return self._names.resolve(path) if path.partition(".")[0] in self._first else None
 
 
 def checked_class(document_class: Any) -> Any:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from operator import ge, gt, le, lt
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from bson import Binary
 
 from ..encoding import to_json_value
 from ..errors import Refusal
-from .compare import BSON_TYPES, NULL, Normal, has_order, key_text, normal
-from .fields import FilterField
+from .compare import BSON_TYPES, Normal, has_order, key_text, normal
+from .fields import FilterField, Lookup
+from .matching import ORDERINGS, Matches, matcher
 
 __all__ = ["EVERYTHING", "OPERATORS", "Condition", "Scope", "parse_scope"]
 
-_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _MONGO = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
+
+_PLAIN_PATH = re.compile(r"[\w.]+\Z")
 
 #: The operators a condition may have.
 OPERATORS: Final = ("==", "!=", "<", "<=", ">", ">=", "in")
@@ -28,16 +31,16 @@ class Condition:
 
     Two values compare only within one kind: a number is never less than a string, true is never 1, and null is
     less than nothing. A missing field is null. A list matches when one of its items does (for `!=`: when none is
-    equal, and one is of the value's kind).
+    equal, and one is of the value's kind), a list on the way to the field too.
 
     Args:
-        field: the field's name in the database.
+        field: the field's name in the database, or the dotted path to it.
         op: one of OPERATORS.
         value: a BSON scalar; for `in` a sequence of them.
-        name: the field's name on the wire.
+        name: the field's name or path on the wire.
     """
 
-    __slots__ = ("_targets", "field", "key", "name", "op", "value")
+    __slots__ = ("_targets", "field", "key", "matches", "name", "op", "value")
 
     def __init__(self, field: str, op: str, value: Any, *, name: str | None = None) -> None:
         self.field = field
@@ -51,8 +54,11 @@ class Condition:
         self.value = value
         #: The values in their normal form, as an index over equality wants them.
         self._targets = frozenset(normal(item) for item in (value if op == "in" else (value,)))
+        path = field if _PLAIN_PATH.match(field) else json.dumps(field)
         #: A text that is equal for equal conditions, in every process.
-        self.key = f"{field} {op} {' '.join(sorted(map(key_text, self._targets)))}"
+        self.key = f"{path} {op} {' '.join(sorted(map(key_text, self._targets)))}"
+        #: Returns whether the raw document meets the condition.
+        self.matches: Matches = matcher(field, op, self._targets)
 
     def __repr__(self) -> str:
         return f"Condition({self.field!r}, {self.op!r}, {self.value!r})"
@@ -68,23 +74,9 @@ class Condition:
         """The normal forms one of which the field must have, or None where the operator asks something else."""
         return self._targets if self.op in ("==", "in") else None
 
-    def matches(self, document: Mapping[str, Any]) -> bool:
-        """Return whether the raw document meets the condition."""
-        value = document.get(self.field)
-        found = [normal(item) for item in value] if isinstance(value, list) else [normal(value)]
-        targets = self._targets
-        if self.op in ("==", "in"):
-            return any(item in targets for item in found)
-        (target,) = targets
-        kind, limit = target
-        if self.op == "!=":
-            return target not in found and (target == NULL or any(item[0] == kind for item in found))
-        holds = _ORDERINGS[self.op]
-        return any(item[0] == kind and holds(item[1], limit) for item in found)
-
     def to_query(self) -> dict[str, Any]:
         """Return the MongoDB query with the same truth; every operator in it is written here."""
-        if self.op in _ORDERINGS:
+        if self.op in ORDERINGS:
             return {self.field: {_MONGO[self.op]: self.value}}
         values = _as_stored(self.value if self.op == "in" else (self.value,))
         if self.op != "!=":
@@ -114,13 +106,15 @@ def _as_stored(values: Iterable[Any]) -> list[Any]:
 class Scope:
     """Conditions that all hold; without any, everything. Sorted and without repetition, so equal scopes are equal."""
 
-    __slots__ = ("conditions", "key")
+    __slots__ = ("conditions", "key", "matches")
 
     def __init__(self, conditions: Iterable[Condition] = ()) -> None:
         by_key = {condition.key: condition for condition in conditions}
         self.conditions = tuple(by_key[key] for key in sorted(by_key))
         #: A text that is equal for equal scopes, in every process.
         self.key = " & ".join(sorted(by_key))
+        #: Returns whether the raw document, as MongoDB stores it, meets every condition.
+        self.matches: Matches = _all([condition.matches for condition in self.conditions])
 
     def __repr__(self) -> str:
         return f"Scope({list(self.conditions)!r})"
@@ -134,10 +128,6 @@ class Scope:
     def __and__(self, other: Scope) -> Scope:
         return Scope(self.conditions + other.conditions)
 
-    def matches(self, document: Mapping[str, Any]) -> bool:
-        """Return whether the raw document, as MongoDB stores it, meets every condition."""
-        return all(condition.matches(document) for condition in self.conditions)
-
     def to_query(self) -> dict[str, Any]:
         """Return the MongoDB query with the same truth."""
         if not self.conditions:
@@ -149,50 +139,90 @@ class Scope:
         return [condition.to_wire() for condition in self.conditions]
 
 
+def _all(tests: list[Matches]) -> Matches:
+    if len(tests) == 1:
+        return tests[0]
+
+    def matches(document: Mapping[str, Any]) -> bool:
+        for test in tests:  # noqa: SIM110 - a generator costs as much as the tests
+            if not test(document):
+                return False
+        return True
+
+    return matches
+
+
 #: The scope without conditions.
 EVERYTHING: Final = Scope()
 
 
 def parse_scope(
     data: Any,
-    allowed_fields: Mapping[str, FilterField],
+    fields: Lookup,
     *,
     max_conditions: int = 20,
     max_values: int = 1000,
 ) -> Scope:
-    """Return the scope that a client wrote as `[{"fn": field, "op": operator, "val": value}, …]`.
+    """Return the scope that a client wrote, in one of two forms that mean the same.
 
-    None and an empty list are the scope without conditions. Nothing of `data` becomes a field path or an operator:
-    both are looked up.
+    `[{"fn": field, "op": operator, "val": value}, …]`, or `{field: value, field: {operator: value, …}, …}` in which a
+    value alone is one for `==`. None and what is empty are the scope without conditions. Nothing of `data` becomes a
+    field path or an operator: both are looked up.
 
     Args:
-        allowed_fields: name on the wire to field; no other field may be asked for.
-        max_conditions: conditions in the list.
+        fields: tells a field by its path on the wire; no other may be asked for.
+        max_conditions: conditions in all.
         max_values: values in the list of an `in`.
 
     Raises:
         Refusal: bad_data (shape, operator, a value the field cannot be compared with), forbidden (a field that is
-            not among the allowed ones), too_big (more than the limits).
+            not found), too_big (more than the limits), too_deep.
     """
     if data is None:
         return EVERYTHING
+    asked = [_checked(condition, max_values) for condition in _listed(data, max_conditions)]
+    found = [(fields.get(name), op, value) for name, op, value in asked]
+    known = [(field, op, value) for field, op, value in found if field is not None]
+    if len(known) < len(found):
+        raise Refusal("forbidden", "a field of a scope")
+    return Scope(_condition(field, op, value) for field, op, value in known)
+
+
+def _listed(data: Any, max_conditions: int) -> list[tuple[Any, Any, Any]]:
+    """Return name, operator and value of each condition, in whichever form they were written."""
+    found: list[tuple[Any, Any, Any]] = []
+    if isinstance(data, Mapping):
+        for condition in _mapped(data):
+            if len(found) == max_conditions:
+                raise Refusal("too_big", "conditions of a scope")
+            found.append(condition)
+        return found
     if not isinstance(data, list | tuple):
-        raise Refusal("bad_data", "a scope is a list")
+        raise Refusal("bad_data", "a scope is a list or an object")
     if len(data) > max_conditions:
         raise Refusal("too_big", "conditions of a scope")
-    asked = [_checked_shape(item, max_values) for item in data]
-    unseen = [name for name, _, _ in asked if name not in allowed_fields]
-    if unseen:
-        raise Refusal("forbidden", "a field of a scope")
-    return Scope(_condition(allowed_fields[name], op, value) for name, op, value in asked)
+    for item in data:
+        if not isinstance(item, Mapping) or item.keys() != {"fn", "op", "val"}:
+            raise Refusal("bad_data", "a condition has fn, op and val")
+        found.append((item["fn"], item["op"], item["val"]))
+    return found
 
 
-def _checked_shape(item: Any, max_values: int) -> tuple[str, str, Any]:
-    if not isinstance(item, Mapping) or item.keys() != {"fn", "op", "val"}:
-        raise Refusal("bad_data", "a condition has fn, op and val")
-    name, op, value = item["fn"], item["op"], item["val"]
+def _mapped(data: Mapping[Any, Any]) -> Iterator[tuple[Any, Any, Any]]:
+    for name, asked in data.items():
+        if not isinstance(asked, Mapping):
+            yield name, "==", asked
+        elif not asked:
+            raise Refusal("bad_data", "a field without a condition")
+        else:
+            for op, value in asked.items():
+                yield name, op, value
+
+
+def _checked(condition: tuple[Any, Any, Any], max_values: int) -> tuple[str, str, Any]:
+    name, op, value = condition
     if not isinstance(name, str) or not isinstance(op, str) or op not in OPERATORS:
-        raise Refusal("bad_data", "fn or op of a condition")
+        raise Refusal("bad_data", "field or operator of a condition")
     if op == "in":
         if not isinstance(value, list | tuple):
             raise Refusal("bad_data", "in wants a list")
@@ -205,7 +235,7 @@ def _condition(field: FilterField, op: str, value: Any) -> Condition:
     if op == "in":
         return Condition(field.path, op, [_value(field, item) for item in value], name=field.name)
     converted = _value(field, value)
-    if op in _ORDERINGS and not (field.is_ordered and has_order(normal(converted)[0])):
+    if op in ORDERINGS and not (field.is_ordered and has_order(normal(converted)[0])):
         raise Refusal("bad_data", "a value without an order")
     return Condition(field.path, op, converted, name=field.name)
 

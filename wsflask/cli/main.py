@@ -10,6 +10,7 @@ from ..errors import WSFlaskError
 from .bench import bench
 from .demo import demo
 from .doctor import doctor
+from .explain import explain_document
 from .notify import notify
 from .serve import serve
 
@@ -28,7 +29,7 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    commands=[demo, serve, doctor, notify, bench],
+    commands=[demo, serve, doctor, explain_document, notify, bench],
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="See each command's own help: wsflask demo --help",
 )

@@ -32,7 +32,6 @@ _CLOSE_TIMEOUT, _LINGER = 2.0, 20.0
 #: Pings and pongs that a client may send; one in 20 s is usual.
 _CONTROLS_PER_SECOND, _CONTROL_BURST = 10.0, 60
 _PING = Message("ping", {})
-_PONG = Message("pong", {})
 _PING_FRAME = frames.frame(b"", frames.PING)
 
 
@@ -115,7 +114,7 @@ class Connection(Outgoing):
 
     @property
     def groups(self) -> frozenset[str]:
-        """The groups that the user was in at the handshake."""
+        """The groups that the user is in."""
         return self.identity.groups
 
     @property
@@ -313,22 +312,35 @@ class Connection(Outgoing):
             self.close_code = CloseCode.ABNORMAL
         self._finish()
 
+    def revoke(self, code: int = CloseCode.POSITION_LOST, reason: str = "position lost") -> bool:
+        """Close, if something waits for a slow client that he may have lost the right to; return whether it closed.
+
+        What has not begun to leave is dropped, also where the connection is closing. He comes back, and resumes.
+        """
+        self.flush()
+        was_open = self.is_open
+        if self._outbox is not None:
+            self._begin_close(code, reason, cut=True)
+        return was_open and not self.is_open
+
     def _begin_close(self, code: int, reason: str, *, cut: bool = False) -> None:
         if not cut:
             self.flush()
         with self._lock:
-            if self._state is not OPEN:
+            was_open = self._state is OPEN
+            if was_open:
+                self._state = CLOSING
+                self.descriptor = -1
+                self.close_code, self.close_reason = code, reason
+                self._close_at = time.monotonic() + _LINGER
+            has_lost = cut and self._cut()  # and with the rest an earlier close frame
+            if not was_open and not has_lost:
                 return
-            self._state = CLOSING
-            self.descriptor = -1
-            self.close_code, self.close_reason = code, reason
-            self._close_at = time.monotonic() + _LINGER
-            if cut:
-                self._cut()
             if self._is_paused:
                 self._link.resume()
-            self._write(frames.close_frame(code, reason))
-        self._notify_closed()
+            self._write(frames.close_frame(self.close_code, self.close_reason))
+        if was_open:
+            self._handler.closed(self)
         if self._outbox is None:
             self._close_frame_left()
 
@@ -361,11 +373,8 @@ class Connection(Outgoing):
             self._outbox = None
         self._link.close()
         if was_open:
-            self._notify_closed()
+            self._handler.closed(self)
         self._wake_waiters()
-
-    def _notify_closed(self) -> None:
-        self._handler.closed(self)
 
     def tick(self, now: float) -> None:
         """Look after liveness and time-outs; called about once a second with the monotonic time."""
@@ -389,7 +398,3 @@ class Connection(Outgoing):
         elif now - self.heard >= self._settings.ping_interval:
             self._pinged = now
             self._write(_PING.frame(V1) if self.form == V1 else _PING_FRAME)
-
-    def pong(self) -> None:
-        """Answer a client's ping message."""
-        self.send(_PONG)

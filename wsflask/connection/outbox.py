@@ -64,8 +64,10 @@ class Outbox:
             count -= len(self._frames.popleft()[0])
         self._sent = count
 
-    def cut(self) -> None:
+    def cut(self) -> bool:
         """Drop every frame that has not begun to leave: what the peer gets ends at a frame's border.
+
+        Returns whether there were any.
 
         A chunk that is being written by another thread right now counts as leaving.
         """
@@ -75,5 +77,6 @@ class Outbox:
         while self._frames and size < begun:
             kept.append(self._frames.popleft())
             size += len(kept[-1][0])
-        self._frames = kept
+        dropped, self._frames = bool(self._frames), kept
         self.size = size - self._sent
+        return dropped

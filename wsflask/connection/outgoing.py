@@ -169,14 +169,14 @@ class Outgoing:
         if outbox.size > self._settings.outbox_bytes and self._state is OPEN:
             self._fell_behind()
 
-    def _cut(self) -> None:
-        """Drop every frame that has not begun to leave."""
+    def _cut(self) -> bool:
+        """Drop every frame that has not begun to leave; return whether some waited in the outbox."""
         if self.pending is not _AT_ONCE:
             self.pending = None
-        if self._outbox is not None:
-            self._outbox.cut()
-            if not self._outbox:
-                self._outbox = None
+        dropped = self._outbox is not None and self._outbox.cut()
+        if not self._outbox:
+            self._outbox = None
+        return dropped
 
     def may_write(self) -> None:
         """Write what waits. Called by the link."""

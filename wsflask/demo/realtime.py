@@ -25,13 +25,13 @@ def create_server() -> WebSocketServer:
         Flight,
         fields=_FIELDS,
         hidden=("crew_remark",),
-        acl=_flights_of,
+        read=_flights_of,
         show_hidden=lambda user: user.is_supervisor,
         label="flight",
         key_sets={"carrier": ("carrier",)},
     )
-    server.expose(Airline, fields=("name",), acl=lambda user: True, label="name")
-    server.expose(Clock, fields=("now", "speed", "round"), acl=lambda user: True)
+    server.expose(Airline, fields=("name",), read=lambda user: True, label="name")
+    server.expose(Clock, fields=("now", "speed", "round"), read=lambda user: True)
     return server
 
 

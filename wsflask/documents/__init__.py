@@ -4,7 +4,7 @@ from .clipboard_state import ClipboardState
 from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
 from .notification import MESSAGE_MAX_LENGTH, Notification
-from .publication import Publication
+from .publication import RIGHTS_CHANGED, Publication
 from .reading import (
     NotificationState,
     addressed_to,
@@ -18,6 +18,7 @@ from .reading import (
 
 __all__ = [
     "MESSAGE_MAX_LENGTH",
+    "RIGHTS_CHANGED",
     "ClipboardState",
     "EndedSession",
     "Notification",

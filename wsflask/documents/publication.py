@@ -8,7 +8,10 @@ from mongoengine import BooleanField, Document, ListField, StringField
 
 from .fields import UTCDateTimeField, utc_now
 
-__all__ = ["Publication"]
+__all__ = ["RIGHTS_CHANGED", "Publication"]
+
+#: The channel of those that tell the workers of changed rights; no service can have it.
+RIGHTS_CHANGED = "wsflask:rights"
 
 #: Seconds a publication is kept if it does not say: workers read it within milliseconds, or after an outage.
 _KEPT = 3600.0

@@ -8,9 +8,9 @@ from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..errors import ConfigError
-from .base import Change, Feed, Gap, Subscription
+from .base import Change, Feed, Gap, HistoryLost, Subscription, Touch
 
-__all__ = ["Change", "Feed", "Gap", "Subscription", "create_feed"]
+__all__ = ["Change", "Feed", "Gap", "HistoryLost", "Subscription", "Touch", "create_feed"]
 
 
 def create_feed(settings: Settings) -> Feed:

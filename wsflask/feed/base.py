@@ -4,115 +4,16 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Sequence
 
 from mongoengine import Document
 
 from ..config import Settings
 from ..errors import ConfigError
+from .changes import Change, Gap, HistoryLost, Touch
+from .subscription import Namespace, Subscription
 
-__all__ = ["Change", "Feed", "Gap", "Namespace", "Subscription", "namespace_of"]
-
-#: Database and collection.
-Namespace = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A document was inserted, updated or deleted.
-
-    The document is shared by all who get the change: read it, do not alter it.
-    """
-
-    #: Position in the feed; sorts as a string.
-    seq: str
-    #: "I" insert, "U" update or replace, "D" delete.
-    op: str
-    collection: str
-    id: Any
-    #: As stored, database field names and BSON types; of a delete the last state, if pre-images are kept, else None.
-    document: dict[str, Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Changes may be missing from here on backwards: load again what you hold. What follows is whole again."""
-
-    seq: str
-    reason: str
-
-
-class Subscription:
-    """The changes of some collections, from the moment it was made; iterate over it from one greenlet or thread.
-
-    It holds at most `backlog` changes: when they are not taken in time, all of them give way to one `Gap`.
-    """
-
-    def __init__(
-        self, name: str, namespaces: frozenset[Namespace], backlog: int, on_close: Callable[[Subscription], None]
-    ) -> None:
-        self.name = name
-        self.namespaces = namespaces
-        self._backlog = backlog
-        self._on_close = on_close
-        self._items: deque[Change | Gap] = deque()
-        self._filled = threading.Condition(threading.Lock())
-        self._is_closed = False
-        self._taken = self._dropped = self._gaps = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[Change | Gap]:
-        """Yield what arrives until `close()`. May switch."""
-        while (item := self.take()) is not None:
-            yield item
-
-    def take(self, timeout: float | None = None) -> Change | Gap | None:
-        """Return the next item; None when closed, or when none came within `timeout` seconds. May switch."""
-        with self._filled:
-            self._filled.wait_for(lambda: self._items or self._is_closed, timeout)
-            if self._is_closed or not self._items:
-                return None
-            self._taken += 1
-            return self._items.popleft()
-
-    def put(self, item: Change | Gap) -> None:
-        """Add an item; called by the feed, never waits for the consumer."""
-        with self._filled:
-            if self._is_closed:
-                return
-            if isinstance(item, Gap) or len(self._items) >= self._backlog:
-                self._dropped += len(self._items) + isinstance(item, Change)
-                self._gaps += 1
-                self._items.clear()
-                item = item if isinstance(item, Gap) else Gap(item.seq, "the subscription fell behind")
-            self._items.append(item)
-            self._filled.notify()
-
-    def close(self) -> None:
-        """End the iteration at once, also one that waits. May be called twice."""
-        with self._filled:
-            self._is_closed = True
-            self._items.clear()
-            self._filled.notify_all()
-        self._on_close(self)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing will come any more."""
-        return self._is_closed
-
-    def statistics(self) -> dict[str, int]:
-        """Return how many items wait, were taken, were dropped, and how many gaps there were."""
-        with self._filled:
-            return {"waiting": len(self._items), "taken": self._taken, "dropped": self._dropped, "gaps": self._gaps}
+__all__ = ["Change", "Feed", "Gap", "HistoryLost", "Namespace", "Subscription", "Touch", "namespace_of"]
 
 
 class Feed(ABC):
@@ -141,7 +42,7 @@ class Feed(ABC):
     @property
     @abstractmethod
     def position(self) -> str:
-        """The position up to which every change has been handed to the subscriptions; "" before there is one."""
+        """The moment up to which every change has been handed to the subscriptions; "" before there is one."""
 
     @property
     @abstractmethod
@@ -156,8 +57,8 @@ class Feed(ABC):
         if not document_classes:
             raise ConfigError("watch() needs at least one document class")
         namespaces = frozenset(namespace_of(document_class) for document_class in document_classes)
-        subscription = Subscription(name, namespaces, self._settings.feed_backlog, self._forget)
         with self._lock:
+            subscription = Subscription(name, namespaces, self._settings.feed_backlog, self._forget, self.position)
             self._subscriptions += (subscription,)
         try:
             self._watch(namespaces, document_classes)
@@ -170,21 +71,47 @@ class Feed(ABC):
     def _watch(self, namespaces: frozenset[Namespace], document_classes: tuple[type[Document], ...]) -> None:
         """Make sure that the changes of these collections are read."""
 
+    @abstractmethod
+    def touches(self, document_class: type[Document], since: str, until: str, limit: int) -> list[Touch]:
+        """Return what happened to the class's documents after `since`, oldest first. May switch.
+
+        It is read from the database's history, to the end of the moment of `until`, which the feed must have reached.
+
+        Raises:
+            HistoryLost: the history does not reach back to `since`, or takes too long to read, the collection was
+                dropped or renamed meanwhile, or more than `limit` things happened.
+            PyMongoError: the database failed.
+        """
+
     def _forget(self, subscription: Subscription) -> None:
         with self._lock:
             self._subscriptions = tuple(kept for kept in self._subscriptions if kept is not subscription)
 
-    def _dispatch(self, namespace: Namespace, change: Change) -> None:
-        for subscription in self._subscriptions:
-            if namespace in subscription.namespaces:
-                subscription.put(change)
+    def _dispatch(
+        self,
+        told: Sequence[tuple[Namespace, Change | Gap]],
+        reached: str,
+        covered: frozenset[Namespace] | None = None,
+    ) -> None:
+        """Hand on all that happened up to the moment `reached`, in order.
 
-    def _dispatch_gap(self, gap: Gap, *, database: str | None = None, namespaces: tuple[Namespace, ...] = ()) -> None:
-        """Hand the gap to those who watch one of the namespaces or the database; to all when neither is given."""
+        Args:
+            covered: the collections it was looked for in: who watches others too gets nothing, as it would not be all.
+        """
+        places = {namespace for namespace, _ in told}
         for subscription in self._subscriptions:
             watched = subscription.namespaces
-            if not (database or namespaces) or watched.intersection(namespaces) or database in {d for d, _ in watched}:
-                subscription.put(gap)
+            if covered is not None and not watched <= covered:
+                continue
+            if watched.isdisjoint(places):
+                subscription.put((), reached)
+            else:
+                subscription.put([item for namespace, item in told if namespace in watched], reached)
+
+    def _dispatch_gap(self, gap: Gap) -> None:
+        """Tell everybody that the feed goes on elsewhere."""
+        for subscription in self._subscriptions:
+            subscription.lose(gap)
 
     def _close_subscriptions(self) -> None:
         for subscription in self._subscriptions:

@@ -11,17 +11,20 @@ from typing import Any
 
 import bson.errors
 import mongoengine
+from bson.codec_options import CodecOptions
 from mongoengine import Document
 from pymongo import MongoClient
-from pymongo.change_stream import ChangeStream
 from pymongo.errors import OperationFailure, PyMongoError
 
 from ..config import Settings
 from ..errors import ConfigError
 from ..tasks import Task, spawn
-from .base import Change, Feed, Gap, Namespace
-from .pipeline import Event, change_in, namespaces_in, pipeline_for
+from .base import Feed, Gap, HistoryLost, Namespace, Touch, namespace_of
+from .pipeline import pipeline_for, told_by
+from .positions import moment_after, timestamp_of
 from .progress import Progress
+from .tail import Event, Tail
+from .touches import LOST, read_touches
 
 __all__ = ["MongoFeed"]
 
@@ -29,7 +32,11 @@ _log = logging.getLogger(__name__)
 
 #: Milliseconds the server may keep a request for more events open: also the longest delay of a new collection's first
 #: change, and of stop().
-_AWAIT_MS = 250
+_AWAIT_MS = 100
+#: The same for a stream that was just opened: more collections will be asked for, and loads wait for it.
+_EARLY_MS, _EARLY = 20, 1.0
+#: Seconds between two reads while they come thick: a round trip costs as much as 30 events.
+_PAUSE = 0.002
 #: Seconds without an answer after which the feed no longer counts as live: a few times `_AWAIT_MS`.
 _SILENCE = 3.0
 #: Milliseconds after which a silent connection is given up. Long enough to search a large oplog for the position.
@@ -43,15 +50,8 @@ _STOP = 5.0
 #: First wire version with pre-images, MongoDB 6.0.
 _PRE_IMAGES = 17
 
-#: Errors after which a position can not be taken up again, by MongoDB's error code.
-_LOST = {
-    136: "the stream was too slow, and its position was overwritten",
-    260: "the position was invalidated",
-    280: "the position can not be resumed",
-    286: "the history before the position is gone",
-    10334: "a change was too large for one event",
-    50811: "the position is not one of this server",
-}
+#: Reads of the history that go on at the same time, each with a connection; more wait for their turn.
+_HISTORIES = 4
 
 
 class MongoFeed(Feed):
@@ -64,6 +64,8 @@ class MongoFeed(Feed):
         self._heard = 0.0
         self._pid = 0
         self._client: MongoClient[dict[str, Any]] | None = None
+        self._historian: MongoClient[dict[str, Any]] | None = None
+        self._histories = threading.BoundedSemaphore(_HISTORIES)
         self._reader: Task | None = None
         self._stopped = threading.Event()
         self._lost = ""
@@ -77,14 +79,16 @@ class MongoFeed(Feed):
         self._pid = os.getpid()
         self._progress.lose()
         self._stopped = threading.Event()
-        self._client = self._new_client()
-        stream: ChangeStream[dict[str, Any]] | None = None
+        self._client = self._new_client(maxPoolSize=2, socketTimeoutMS=_SOCKET_MS)
+        timeout = int(self._settings.database_timeout * 1000)
+        self._historian = self._new_client(maxPoolSize=_HISTORIES, socketTimeoutMS=timeout, connect=False)
+        tail: Tail | None = None
         try:
-            stream = self._open(self._client)
+            tail = self._open(self._client)
         except PyMongoError as error:
             self._lost = "the database could not be followed from the start"
             _log.warning("the feed can not follow the database yet: %s", _line(error))
-        self._reader = spawn("wsflask-feed", self._read, self._client, stream, self._stopped)
+        self._reader = spawn("wsflask-feed", self._read, self._client, tail, self._stopped)
 
     def stop(self) -> None:
         """Stop reading, close the client and every subscription. May switch; may be called twice."""
@@ -92,15 +96,17 @@ class MongoFeed(Feed):
         reader, self._reader = self._reader, None
         if reader is not None and not reader.join(_STOP):
             reader.stop(1.0)
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        clients = self._client, self._historian
+        self._client = self._historian = None
+        for client in clients:
+            if client is not None:
+                client.close()
         self._pid = 0
         self._close_subscriptions()
 
     @property
     def position(self) -> str:
-        """The token up to which changes were handed on; it moves on quiet streams too."""
+        """The moment up to which changes were handed on; it moves on quiet streams too."""
         return self._progress.position
 
     @property
@@ -116,80 +122,85 @@ class MongoFeed(Feed):
                     raise ConfigError(f"{document_class.__name__} is kept on another server than the default alias")
         self._progress.want(namespaces)
 
-    def _new_client(self) -> MongoClient[dict[str, Any]]:
-        options: dict[str, Any] = {
-            "maxPoolSize": 2,
-            "socketTimeoutMS": _SOCKET_MS,
-            "serverSelectionTimeoutMS": _SELECTION_MS,
-            "appname": "wsflask-feed",
-        }
+    def touches(self, document_class: type[Document], since: str, until: str, limit: int) -> list[Touch]:
+        """Return what happened to the class's documents after `since`, to the end of the moment of `until`. May switch.
+
+        Raises:
+            HistoryLost: it can not be told, takes longer than `WSFLASK_DATABASE_TIMEOUT`, or is more than `limit`.
+            PyMongoError: the database failed.
+        """
+        client, timeout = self._historian, self._settings.database_timeout
+        if client is None or not self._histories.acquire(timeout=timeout):
+            raise HistoryLost("too many read the history" if client else "the feed is not started")
+        try:
+            return read_touches(client, namespace_of(document_class), since, until, limit, timeout)
+        finally:
+            self._histories.release()
+
+    def _new_client(self, **limits: Any) -> MongoClient[dict[str, Any]]:
+        options = {"serverSelectionTimeoutMS": _SELECTION_MS, "appname": "wsflask-feed", **limits}
         if self._settings.mongodb_uri is not None:
             return MongoClient(self._settings.mongodb_uri, **options)
         return mongoengine.get_connection()._duplicate(**options)  # type: ignore[no-any-return]
 
-    def _open(self, client: MongoClient[dict[str, Any]]) -> ChangeStream[dict[str, Any]]:
-        """Open the stream at the position, at the present if there is none. May switch."""
+    def _open(self, client: MongoClient[dict[str, Any]]) -> Tail:
+        """Open the stream where the first of the subscriptions has to go on, else at the present. May switch."""
         hello = client.admin.command("hello")
-        wanted = self._progress.reopen()
-        options: dict[str, Any] = {"full_document": "updateLookup", "max_await_time_ms": _AWAIT_MS}
+        options = {"fullDocument": "updateLookup"}
         if hello.get("maxWireVersion", 0) >= _PRE_IMAGES:
-            options["full_document_before_change"] = "whenAvailable"
-        if self._progress.token is not None:
-            options["start_after"] = self._progress.token
-        databases = {database for database, _ in wanted}
-        target = client[databases.pop()] if len(databases) == 1 else client
-        stream: ChangeStream[dict[str, Any]] = target.watch(pipeline_for(wanted), **options)
-        self._progress.advance(stream.resume_token)
-        return stream
+            options["fullDocumentBeforeChange"] = "whenAvailable"
+        opened = self._progress.reopen()
+        for subscription in self._subscriptions:
+            subscription.skip_told()
+        start = min(filter(None, (each.reached for each in self._subscriptions)), default=self._progress.position)
+        databases = {database for database, _ in opened}
+        database = databases.pop() if len(databases) == 1 else None
+        after = timestamp_of(moment_after(start)) if start and not self._lost else None
+        tail = Tail(client, database, pipeline_for(opened), start=after, options=options)
+        if after is None:
+            self._progress.advance(tail.position)
+        return tail
 
-    def _read(
-        self,
-        client: MongoClient[dict[str, Any]],
-        stream: ChangeStream[dict[str, Any]] | None,
-        stopped: threading.Event,
-    ) -> None:
+    def _read(self, client: MongoClient[dict[str, Any]], tail: Tail | None, stopped: threading.Event) -> None:
         """Follow the database until stopped, through every outage."""
         delay = _FIRST
         while not stopped.is_set():
-            began = self._progress.token
+            began = self._progress.position
             try:
-                stream = stream or self._open(client)
-                self._tell_lost()
-                self._follow(stream, stopped)
+                tail = tail or self._open(client)
+                self._tell_lost(tail)
+                self._follow(tail, stopped)
             except Exception as error:
                 if stopped.is_set():
                     break
                 self._failed(error)
-                delay = _FIRST if self._progress.token not in (began, None) else min(delay * 2, _LONGEST)
+                delay = _FIRST if self._progress.position not in (began, "") else min(delay * 2, _LONGEST)
                 stopped.wait(random.uniform(delay / 2, delay))
             finally:
                 self._is_open = False
-                _close(stream)
-                stream = None
+                if tail is not None:
+                    tail.close()
+                tail = None
 
-    def _follow(self, stream: ChangeStream[dict[str, Any]], stopped: threading.Event) -> None:
-        """Hand on what the stream tells, until stopped or until other collections are wanted too."""
-        self._heard, self._is_open = time.monotonic(), True
-        while not stopped.is_set() and self._progress.is_current:
-            event = stream.try_next()
+    def _follow(self, tail: Tail, stopped: threading.Event) -> None:
+        """Hand on what the stream tells, until stopped, or until it ends or other collections are wanted too."""
+        opened = time.monotonic()
+        self._heard, self._is_open, busy = opened, True, 0.0
+        while not stopped.is_set() and self._progress.is_current and not tail.is_over:
+            events = tail.read(_EARLY_MS if self._heard - opened < _EARLY else _AWAIT_MS)
             self._heard = time.monotonic()
-            if event is not None:
-                self._hand_on(event)
-            self._progress.advance(stream.resume_token)
+            self._hand_on(events, tail.position, tail.options)
+            if events:
+                if self._heard - busy < 2 * _PAUSE:
+                    time.sleep(_PAUSE)
+                busy = self._heard
 
-    def _hand_on(self, event: Event) -> None:
-        seq, kind, namespaces = event["_id"]["_data"], event["operationType"], namespaces_in(event)
-        if kind == "invalidate":
-            raise _Invalidated("the stream was invalidated")
-        if self._progress.is_told(seq, namespaces):
-            return
-        change: Change | None = change_in(event)
-        if change is not None:
-            self._dispatch(namespaces[0], change)
-        elif kind in ("drop", "rename"):
-            self._dispatch_gap(Gap(seq, f"a collection was changed by {kind}"), namespaces=namespaces)
-        elif kind == "dropDatabase":
-            self._dispatch_gap(Gap(seq, "the database was dropped"), database=event["ns"]["db"])
+    def _hand_on(self, events: list[tuple[str, Event]], reached: str, options: CodecOptions[dict[str, Any]]) -> None:
+        watched = self._progress.opened
+        told = [entry for seq, event in events for entry in told_by(seq, event, watched, options)]
+        with self._lock:  # who begins to watch meanwhile begins before all of it, or after
+            self._dispatch(told, reached, watched)
+            self._progress.advance(reached)
 
     def _failed(self, error: Exception) -> None:
         """Note the outage; forget a position that can not be taken up again."""
@@ -197,38 +208,26 @@ class MongoFeed(Feed):
         if reason:
             self._lost = reason
             self._progress.lose()
-        if not isinstance(error, PyMongoError | _Invalidated):
+        if not isinstance(error, PyMongoError):
             _log.error("the feed failed, and tries again", exc_info=error)
         elif reason or self._is_open:
             _log.warning("the feed stopped following the database, and tries again: %s", _line(error))
 
-    def _tell_lost(self) -> None:
+    def _tell_lost(self, tail: Tail) -> None:
         """Tell everybody of a loss, now that what follows it is whole again."""
         if self._lost:
             reason, self._lost = self._lost, ""
             _log.warning("the feed has a gap: %s", reason)
-            self._dispatch_gap(Gap(self._progress.position, reason))
-
-
-class _Invalidated(Exception):
-    """The server has ended the stream, and will not continue it."""
+            self._dispatch_gap(Gap(tail.position, reason))
 
 
 def _reason(error: Exception) -> str:
     """Return why the position is lost with this error; "" if the stream can go on from it."""
     if isinstance(error, OperationFailure):
-        return _LOST.get(error.code or 0, "")
+        return LOST.get(error.code or 0, "")
     if isinstance(error, bson.errors.BSONError):
         return "a change could not be decoded"
     return "" if isinstance(error, PyMongoError) else str(error) or "the feed failed"
-
-
-def _close(stream: ChangeStream[dict[str, Any]] | None) -> None:
-    if stream is not None:
-        try:
-            stream.close()
-        except PyMongoError:
-            pass  # the server is away; it ends the cursor itself
 
 
 def _line(error: Exception) -> str:

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from .base import Change, Namespace
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 
-__all__ = ["Event", "change_in", "namespaces_in", "pipeline_for"]
+from .changes import Change, Gap, Late
+from .subscription import Namespace
+from .tail import Event
 
-Event = Mapping[str, Any]
+__all__ = ["OPS", "pipeline_for", "told_by"]
 
-_OPS = {"insert": "I", "update": "U", "replace": "U", "delete": "D"}
+#: What happens to documents, by MongoDB's name.
+OPS = {"insert": "I", "update": "U", "replace": "U", "delete": "D"}
+
+#: An event with more than one image of a document, or with an image and the new values, may be larger than an event
+#: can be, and end the stream. One of them is needed.
+_ONE_IMAGE = {
+    "operationType": 1,
+    "ns": 1,
+    "to": 1,
+    "documentKey._id": 1,
+    "fullDocument": 1,
+    "fullDocumentBeforeChange": {
+        "$cond": [{"$eq": ["$operationType", "delete"]}, "$fullDocumentBeforeChange", "$$REMOVE"]
+    },
+}
+_NO_IMAGE = {"operationType": 1, "ns": 1, "documentKey._id": 1}
 
 
-def pipeline_for(namespaces: frozenset[Namespace]) -> list[dict[str, Any]]:
+def pipeline_for(namespaces: Iterable[Namespace], *, with_image: bool = True) -> list[dict[str, Any]]:
     """Return the filter for the changes of these collections, and for whatever ends or replaces one."""
     collections: dict[str, list[str]] = defaultdict(list)
     for database, collection in sorted(namespaces):
@@ -24,21 +42,31 @@ def pipeline_for(namespaces: frozenset[Namespace]) -> list[dict[str, Any]]:
     for database, names in collections.items():
         wanted.append({"ns.db": database, "ns.coll": {"$in": names}})
         wanted.append({"to.db": database, "to.coll": {"$in": names}})
-    return [{"$match": {"$or": wanted}}]
+    return [{"$match": {"$or": wanted}}, {"$project": _ONE_IMAGE if with_image else _NO_IMAGE}]
 
 
-def change_in(event: Event) -> Change | None:
-    """Return the change an event tells of; None if it is of another kind, or about a document that is gone since."""
-    op = _OPS.get(event["operationType"])
-    if op is None:
-        return None
-    document = event.get("fullDocumentBeforeChange" if op == "D" else "fullDocument")
-    if document is None and op != "D":
-        return None  # deleted before it could be looked up: the delete follows
-    return Change(event["_id"]["_data"], op, event["ns"]["coll"], event["documentKey"]["_id"], document)
+def told_by(
+    seq: str, event: Event, watched: frozenset[Namespace], options: CodecOptions[dict[str, Any]]
+) -> list[tuple[Namespace, Change | Gap]]:
+    """Return what an event tells, and to those who watch which of the collections.
 
-
-def namespaces_in(event: Event) -> tuple[Namespace, ...]:
-    """Return the collections that an event of the kind drop or rename names."""
-    places = (event.get("ns"), event.get("to"))
-    return tuple((place["db"], place["coll"]) for place in places if place)
+    That is nothing if a document could not be looked up, as it is deleted since: that follows.
+    """
+    kind = event["operationType"]
+    op = OPS.get(kind)
+    if op is not None:
+        place = event["ns"]
+        namespace = place["db"], place["coll"]
+        document = event.get("fullDocumentBeforeChange" if op == "D" else "fullDocument")
+        if document is None and op != "D":
+            return []
+        if isinstance(document, RawBSONDocument):
+            document = Late(bytes(document.raw), options)
+        return [(namespace, Change(seq, op, namespace[1], event["documentKey"]["_id"], document))]
+    if kind in ("drop", "rename"):
+        reason, places = f"a collection was changed by {kind}", (event["ns"], event.get("to"))
+        return [((place["db"], place["coll"]), Gap(seq, reason, place["coll"])) for place in places if place]
+    if kind == "dropDatabase":
+        lost = [namespace for namespace in watched if namespace[0] == event["ns"]["db"]]
+        return [(namespace, Gap(seq, "the database was dropped", namespace[1])) for namespace in lost]
+    return []

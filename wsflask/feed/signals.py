@@ -10,7 +10,7 @@ import bson
 from mongoengine import Document, signals
 
 from ..config import Settings
-from .base import Change, Feed, Namespace, namespace_of
+from .base import Change, Feed, HistoryLost, Namespace, Touch, namespace_of
 
 __all__ = ["WARNING", "SignalFeed"]
 
@@ -66,6 +66,10 @@ class SignalFeed(Feed):
     def _watch(self, namespaces: frozenset[Namespace], document_classes: tuple[type[Document], ...]) -> None:
         pass  # the signals of every class arrive anyway
 
+    def touches(self, document_class: type[Document], since: str, until: str, limit: int) -> list[Touch]:
+        """Raise HistoryLost: signals keep no history."""
+        raise HistoryLost("signals keep no history")
+
     def _saved(self, sender: type[Document], document: Document, created: bool = False, **_: Any) -> None:
         self._tell(sender, document, "I" if created else "U")
 
@@ -79,7 +83,8 @@ class SignalFeed(Feed):
         raw = _as_stored(document)
         with self._lock:
             self._last = max(self._last + 1, time.time_ns())
-            self._dispatch(namespace, Change(_seq(self._last), op, namespace[1], raw.get("_id"), raw))
+            seq = _seq(self._last)
+            self._dispatch([(namespace, Change(seq, op, namespace[1], raw.get("_id"), raw))], seq)
 
 
 def _seq(number: int) -> str:

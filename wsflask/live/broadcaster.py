@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mongoengine import Document
 
 from ..access.grants import NOTHING
+from ..config import Settings
 from ..errors import Refusal
-from ..feed.base import Change, Gap, Subscription
+from ..feed.base import Change
+from ..feed.positions import is_position, position_of, timestamp_of
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
-from .asking import Asked, parse_subscribe, query_for
+from .asking import Asked, held_rows, parse_subscribe, query_for
 from .catalog import Right, parse_catalog
+from .following import Following
+from .loads import load_rows
+from .markup import in_markup
 from .references import References
-from .subscriber import Subscriber
+from .sealing import opened
+from .subscriber import Stage, Subscriber
+from .view import Loaded, Query
 from .views import LiveViews
 
 if TYPE_CHECKING:
@@ -28,10 +35,12 @@ __all__ = ["Broadcaster"]
 
 _log = logging.getLogger(__name__)
 
-#: Changes that are taken in together: what their rows refer to is loaded by one query for each class.
-_BATCH = 200
-#: Seconds without a change after which views that nobody watches are looked through.
-_QUIET = 1.0
+#: Seconds that a load waits at most for the feed to come to the present: what was written just before is in the rows.
+_A_WHILE = 0.15
+#: Seconds between two looks at whether a client has its rows.
+_LOOK = 0.01
+#: Seconds by which another worker may be ahead of this one.
+_AHEAD = 60
 
 
 class Broadcaster(Service):
@@ -45,25 +54,24 @@ class Broadcaster(Service):
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
-        self._views = self._new_views() if server is not None else None
-        self._feed: Subscription | None = None
-        self._followed: frozenset[str] = frozenset()
-        self._following = threading.Condition(threading.Lock())
+        if server is not None:
+            self.bind(server)
 
     def bind(self, server: Host) -> None:
         """Note the server; called once before any hook."""
         super().bind(server)
-        self._views = self._new_views()
+        #: The views of this process.
+        self.views = LiveViews(server.settings, server.secret, self._deliver, self._load)
+        self._followed = Following(server, self.views, self.channel)
 
-    @property
-    def views(self) -> LiveViews:
-        """The views of this process."""
-        if self._views is None:
-            self._views = self._new_views()
-        return self._views
-
-    def _new_views(self) -> LiveViews:
-        return LiveViews(self.server.settings, self.server.secret, self._deliver)
+    def _load(self, query: Query, settings: Settings, position: Callable[[], str]) -> Loaded:
+        """Find the rows of a query at the feed's position, once the feed has come to what was written just now."""
+        if not self.server.feed.sees_every_write:
+            return load_rows(query, settings, str)
+        present = query.exposure.document_class._get_db().command("ping").get("operationTime")
+        if present is not None:
+            self._followed.reach(position_of(present), _A_WHILE)
+        return load_rows(query, settings, position)
 
     # --- what clients ask
 
@@ -72,7 +80,7 @@ class Broadcaster(Service):
         self.accept(ws)
 
     def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
-        """Subscribe or unsubscribe: `{"action": …, "data": …}`. May switch.
+        """Subscribe, unsubscribe, or tell when all up to a position was sent: `{"action": …, "data": …}`. May switch.
 
         Raises:
             Refusal: bad_action, bad_data, not_found, forbidden, too_big, too_deep, unavailable.
@@ -80,10 +88,12 @@ class Broadcaster(Service):
         if not isinstance(message, dict) or not message.keys() <= {"action", "data"}:
             raise Refusal("bad_data", "a request has an action and data")
         if message.get("action") == "subscribe":
-            self._subscribe(ws, user, parse_subscribe(message.get("data")), {}, answers=True)
+            self._subscribe(ws, user, self._parse(message.get("data")), {}, answers=True)
             return None
         if message.get("action") == "unsubscribe":
             return self._unsubscribe(ws, message.get("data"))
+        if message.get("action") == "caught_up":
+            return self._caught_up(ws, message.get("data"))
         raise Refusal("bad_action")
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
@@ -97,21 +107,47 @@ class Broadcaster(Service):
             raise Refusal("not_found")
         return {"view": data["view"]}
 
+    def _caught_up(self, ws: Connection, data: Any) -> dict[str, Any]:
+        """Wait until everything up to a position has been sent to the client."""
+        if not isinstance(data, dict) or data.keys() != {"seq"} or not is_position(data["seq"]):
+            raise Refusal("bad_data", "a position")
+        timeout = self.server.settings.database_timeout
+        if not self._followed.reach(data["seq"], timeout) or not self._settle(ws, timeout):
+            raise Refusal("unavailable", "the position was not reached")
+        return {"seq": data["seq"]}
+
+    def _settle(self, ws: Connection, timeout: float) -> bool:
+        """Wait until the client has been sent all rows of what it watches; return whether it came to that."""
+        deadline = time.monotonic() + timeout
+        while any(one.stage is not Stage.LIVE for one in self.views.subscriptions_of(ws)):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK)
+        return True
+
+    def _parse(self, data: Any) -> Asked:
+        return parse_subscribe(data, lambda text: opened(text, self.server))
+
+    def _query(self, asked: Asked, user: Any, **options: Any) -> tuple[Query, bool]:
+        query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **options)
+        if asked.template:
+            query = in_markup(query, asked.template, self.server.render_row)
+        return query, is_hidden_shown
+
     def _subscribe(
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
     ) -> Subscriber:
-        query, is_hidden_shown = query_for(asked, user, self.server.exposures, self.server.settings, **acl)
-        self._await_feed(asked.class_name)
-        parameters = {
-            "data_scope": query.scope.to_wire(),
-            "catalog": asked.catalog,
-            "show_hidden": is_hidden_shown,
-            "start_seq": asked.start_seq,
-            "view": asked.view,
-            **acl,
-            **extra,
-        }
-        subscriber = self.views.attach(ws, query, parameters)
+        query, is_hidden_shown = self._query(asked, user, **acl)
+        self._followed.await_class(asked.class_name)
+        if is_position(asked.start_seq):
+            if not _is_far(asked.start_seq, self.views.position):
+                # The worker that told it may be ahead of this one.
+                self._followed.reach(asked.start_seq, self.server.settings.database_timeout)
+            self.views.resuming.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
+        parameters = {**_parameters(asked, query, is_hidden_shown), **acl, **extra}
+        subscriber = self.views.attach(
+            ws, query, parameters, held=held_rows(asked, query.exposure), asked=None if acl else asked
+        )
         parameters["view"] = subscriber.view.name
         self.views.wait(subscriber)
         try:
@@ -123,68 +159,41 @@ class Broadcaster(Service):
             raise
         return subscriber
 
+    # --- rights that change
+
+    def on_rights_changed(self, ws: Connection, user: Any) -> None:
+        """Judge again what the client watches: rows come and go, fields appear and vanish. May switch."""
+        for subscriber in self.views.subscriptions_of(ws):
+            if subscriber.asked is None:
+                continue
+            try:
+                query, is_hidden_shown = self._query(subscriber.asked, user, may_be_empty=True)
+            except Refusal as refusal:  # a field of its scope or order is not for this user any more
+                self.views.end(subscriber, refusal.code)
+                continue
+            if query.key == subscriber.view.key:
+                if query.is_judged:
+                    self.views.judge(subscriber.view)
+            else:
+                ws.revoke()
+                parameters = {**subscriber.parameters, **_parameters(subscriber.asked, query, is_hidden_shown)}
+                self.views.move(subscriber, query, parameters)
+
     # --- following the feed
 
     def run(self) -> None:
         """Follow the changes of all exposed classes; each start begins with a fresh load of what is watched."""
-        while True:
-            exposed = list(self.server.exposures)
-            with self._following:
-                if not exposed:
-                    self._following.wait(_QUIET)
-                    continue
-            feed = self.server.feed.watch(*(exposure.document_class for exposure in exposed), name=self.channel)
-            with feed:
-                self.views.begin()
-                with self._following:
-                    self._feed = feed
-                    self._followed = frozenset(exposure.name for exposure in exposed)
-                    self._following.notify_all()
-                try:
-                    is_over = self._follow(feed)
-                finally:
-                    with self._following:
-                        self._feed, self._followed = None, frozenset()
-            if is_over:
-                return
+        self._followed.run()
 
-    def _follow(self, feed: Subscription) -> bool:
-        """Take in what the feed tells; return whether it has ended by itself."""
-        while True:
-            item = feed.take(_QUIET)
-            if item is None and feed.is_closed:
-                return self._followed != frozenset()
-            batch: list[Change] = []
-            while item is not None:
-                if isinstance(item, Gap):
-                    self.views.follow(batch)
-                    batch = []
-                    self.views.begin()
-                else:
-                    batch.append(item)
-                item = feed.take(0) if len(batch) < _BATCH else None
-            self.views.follow(batch)
-            self.views.sweep()
-            time.sleep(0)  # a long backlog does not keep the other greenlets from their turn
+    def _deliver(self, message: Message, connections: Sequence[Connection]) -> None:
+        """Send a message to some clients; an application may have its own way with each."""
+        if _hooks_of(type(self)) == _hooks_of(Broadcaster):
+            self.server.hub.send(message, connections)
+        else:
+            for ws in connections:
+                self._deliver_one(ws, message)
 
-    def _await_feed(self, class_name: str) -> None:
-        """Wait until changes of the class are followed: a load may only begin then. May switch.
-
-        Raises:
-            Refusal: unavailable.
-        """
-        with self._following:
-            if class_name in self._followed:
-                return
-            if self._feed is not None:
-                self._followed = frozenset()  # exposed after the feed was asked: ask again, for all
-                self._feed.close()
-            if not self._following.wait_for(
-                lambda: class_name in self._followed, self.server.settings.database_timeout
-            ):
-                raise Refusal("unavailable", "the feed is not followed yet")
-
-    def _deliver(self, ws: Connection, message: Message) -> None:
+    def _deliver_one(self, ws: Connection, message: Message) -> None:
         try:
             if self.subscriber_is_connected(ws):
                 self.send_message(ws, message)
@@ -261,11 +270,12 @@ class Broadcaster(Service):
 
         Args:
             op: "I" or "L" for a document that is there, "U" for one that changed, "D" for one that is gone.
-            seq: its position; one that does not sort after the last one is replaced.
+            seq: what clients are told as its position; without one, the feed's. Nobody can resume from a position of
+                your own: the database's history does not hold the document.
         """
         raw = doc.to_mongo().to_dict()
-        change = Change(seq, "U" if op == "L" else op, doc._get_collection_name(), raw.get("_id"), raw)
-        self.views.follow([change], seq)
+        change = Change("", "U" if op == "L" else op, doc._get_collection_name(), raw.get("_id"), raw)
+        self.views.follow([change], seq if is_position(seq) else "")
 
     def get_message_body(
         self,
@@ -307,15 +317,35 @@ class Broadcaster(Service):
         return exposure.may_read(access, doc.to_mongo().to_dict())
 
 
+def _parameters(asked: Asked, query: Query, is_hidden_shown: bool) -> dict[str, Any]:
+    """Return what is subscribed with, as it was understood."""
+    return {
+        "data_scope": query.scope.to_wire(),
+        "catalog": asked.catalog,
+        "show_hidden": is_hidden_shown,
+        "order_by": query.order.to_wire() if query.order is not None else None,
+        "limit": query.limit or None,
+        "start_seq": asked.start_seq,
+        "view": asked.view,
+    }
+
+
 def _answer(class_name: str, subscriber: Subscriber) -> dict[str, Any]:
     parameters = subscriber.parameters
     return {
         "view": subscriber.view.name,
         "class_name": class_name,
-        "data_scope": parameters["data_scope"],
-        "catalog": parameters["catalog"],
-        "show_hidden": parameters["show_hidden"],
+        **{name: parameters[name] for name in ("data_scope", "catalog", "show_hidden", "order_by", "limit")},
         "seq": subscriber.position,
         "state": subscriber.state,
         "rows": subscriber.rows,
     }
+
+
+def _hooks_of(service: type[Broadcaster]) -> tuple[Any, Any]:
+    return service.send_message, service.subscriber_is_connected
+
+
+def _is_far(seq: str, position: str) -> bool:
+    """Return whether a position lies so far ahead that no worker can have told it."""
+    return not is_position(position) or timestamp_of(seq).time > timestamp_of(position).time + _AHEAD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,19 @@ from ..access.exposure import Exposure
 from ..access.grants import Access
 from ..access.names import KEY, FieldNames
 from ..errors import Refusal
-from .projection import LEAF, Embedded, Expanded, Identity, Items, Node, Picked, Projection, Selected
+from .leaves import AnyEmbedded, Day, PreciseTime
+from .projection import (
+    LEAF,
+    Embedded,
+    Expanded,
+    Identity,
+    Items,
+    Node,
+    OpenEmbedded,
+    Picked,
+    Projection,
+    Selected,
+)
 
 __all__ = ["MAX_EXPANSIONS", "Right", "Rights", "parse_catalog"]
 
@@ -73,8 +86,7 @@ class _Reader:
         self._rights = rights
 
     def projection(self, data: Any, right: Right, depth: int) -> Projection:
-        listed = (*right.exposure.fields, *right.exposure.hidden)
-        names = [name for name in listed if name in right.visible]
+        names = right.exposure.in_order(right.visible)
         return Projection(self._selected(data, right.exposure.names, names, depth, fills=True))
 
     def _selected(
@@ -91,29 +103,42 @@ class _Reader:
         )
 
     def _node(self, field: Any, wanted: Any, depth: int, embedded: int) -> Node:
-        if isinstance(field, me.ListField | me.MapField):
+        is_picked = isinstance(wanted, dict) and bool(wanted)
+        if isinstance(field, me.ListField | me.MapField) or (isinstance(field, me.DictField) and not is_picked):
             inner = self._node(field.field, wanted, depth, embedded)
             return inner if inner is LEAF else Items(inner)
         if isinstance(field, _REFERENCES):
             return self._reference(field, wanted, depth)
         if isinstance(field, _EMBEDDED) and embedded < _MAX_EMBEDDED:
-            return self._embedded(field, wanted, depth, embedded)
-        if isinstance(wanted, dict) and wanted and _has_keys(field):
-            return Picked({name: self._node(None, inner, depth, embedded) for name, inner in wanted.items()})
-        return LEAF
+            return self._embedded(field.document_type, wanted, depth, embedded)
+        if isinstance(field, me.GenericEmbeddedDocumentField) and embedded < _MAX_EMBEDDED:
+            return self._any_embedded(wanted, embedded)
+        if is_picked and _has_keys(field):
+            inner_field = getattr(field, "field", None)
+            return Picked({name: self._node(inner_field, inner, depth, embedded) for name, inner in wanted.items()})
+        if isinstance(field, me.DateField):
+            return Day()
+        return PreciseTime(field) if isinstance(field, me.ComplexDateTimeField) else LEAF
 
-    def _embedded(self, field: Any, wanted: Any, depth: int, embedded: int) -> Node:
-        document_type = field.document_type
+    def _embedded(self, document_type: Any, wanted: Any, depth: int, embedded: int) -> Node:
         if not issubclass(document_type, EmbeddedDocument):
             return LEAF
         chosen = wanted if isinstance(wanted, dict) and wanted else None
-        if chosen is None and issubclass(document_type, DynamicEmbeddedDocument):
-            return LEAF
         names = FieldNames(document_type)
         known = list(names)
         known += sorted(name for name in chosen or () if name in names and name not in known)
-        fills = chosen is not None
-        return Embedded(self._selected(chosen, names, known, depth, fills=fills, embedded=embedded + 1))
+        selected = self._selected(chosen, names, known, depth, fills=chosen is not None, embedded=embedded + 1)
+        if chosen is None and issubclass(document_type, DynamicEmbeddedDocument):
+            return OpenEmbedded(selected)
+        return Embedded(selected)
+
+    def _any_embedded(self, wanted: Any, embedded: int) -> Node:
+        """Return how an embedded document of any class is shown; a reference in it is not expanded."""
+        reader = _Reader(lambda _: None)
+        chosen = wanted if isinstance(wanted, dict) else None
+        return AnyEmbedded(
+            json.dumps(chosen, sort_keys=True), lambda found: reader._embedded(found, chosen, 0, embedded)
+        )
 
     def _reference(self, field: Any, wanted: Any, depth: int) -> Node:
         if wanted is None or wanted is True:
@@ -131,4 +156,4 @@ class _Reader:
 
 
 def _has_keys(field: Any) -> bool:
-    return field is None or isinstance(field, me.DictField | me.DynamicField | me.GenericEmbeddedDocumentField)
+    return field is None or isinstance(field, me.DictField | me.DynamicField)

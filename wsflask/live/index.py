@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator
 
-from ..access.compare import NULL, Normal, normal
+from ..access.compare import Normal
+from ..access.paths import values_at
 from ..access.scope import Condition, Scope
 from ..feed.base import Change
 from .keys import row_key
 from .references import References
-from .view import Emission, View
+from .view import Emission, Loaded, View
 
 __all__ = ["ViewIndex"]
 
@@ -25,12 +25,24 @@ class ViewIndex:
     def __init__(self) -> None:
         self._by_key: dict[str, View] = {}
         self._collections: dict[str, _Collection] = {}
+        self._expanding = 0
 
     def __len__(self) -> int:
         return len(self._by_key)
 
     def __iter__(self) -> Iterator[View]:
         return iter(tuple(self._by_key.values()))
+
+    def expanding(self, changes: Iterable[Change]) -> list[tuple[View, Change]]:
+        """Return which of the changes may touch which views that show other documents in their rows."""
+        if not self._expanding:
+            return []
+        return [
+            (view, change)
+            for change in changes
+            for view in self.candidates(change)
+            if view.query.projection.expands
+        ]
 
     def get(self, key: str) -> View | None:
         """Return the view of that query key."""
@@ -39,11 +51,13 @@ class ViewIndex:
     def add(self, view: View) -> None:
         """Take the view in."""
         self._by_key[view.key] = view
+        self._expanding += view.query.projection.expands
         self._collections.setdefault(view.collection, _Collection()).add(view)
 
     def remove(self, view: View) -> None:
         """Let the view go."""
         if self._by_key.pop(view.key, None) is not None:
+            self._expanding -= view.query.projection.expands
             collection = self._collections[view.collection]
             collection.remove(view)
             if not collection.views:
@@ -54,30 +68,34 @@ class ViewIndex:
         collection = self._collections.get(change.collection)
         return collection.candidates(change) if collection is not None else []
 
-    def apply(self, view: View, change: Change, references: References) -> Emission | None:
+    def apply(self, view: View, change: Change, references: References) -> list[Emission]:
         """Have the view take the change in, and note whether it has the row now."""
         key = row_key(change.id)
         had = key in view
-        emission = view.apply(change, references)
+        emissions = view.apply(change, references)
+        collection = self._collections[view.collection]
         if had != (key in view):
-            collection = self._collections[view.collection]
             if had:
                 collection.left(view, key)
             else:
                 collection.joined(view, key)
-        return emission
+        for other in view.take_dropped():
+            if other != key or had:
+                collection.left(view, other)
+        return emissions
 
     def begin_load(self, view: View) -> None:
         """Have the view hear of every change of its collection, until `finish_load` or `abandon_load`."""
         view.begin_load()
         self._collections[view.collection].loading[view] = None
 
-    def finish_load(self, view: View, rows: dict[Hashable, bytes]) -> list[bytes]:
-        """Have the view take over what its query found; return its rows."""
+    def finish_load(self, view: View, loaded: Loaded, position: str) -> list[Emission]:
+        """Have the view take over what its query found; return what those are told who had rows before."""
         collection = self._collections[view.collection]
         collection.loading.pop(view, None)
         before = set(view.members())
-        found = view.finish_load(rows)
+        found = view.finish_load(loaded, position)
+        view.take_dropped()
         for key in view.members():
             if key not in before:
                 collection.joined(view, key)
@@ -161,10 +179,10 @@ class _Collection:
     def candidates(self, change: Change) -> list[View]:
         found: dict[View, None] = dict.fromkeys(self._held(row_key(change.id)))
         found.update(self.loading)
-        if change.op != "D" and change.document is not None:
+        if (document := change.document) is not None and change.op != "D":
             found.update(self._unindexed)
             for field, by_value in self._by_value.items():
-                for value in _values(change.document, field):
+                for value in values_at(document, field):
                     views = by_value.get(value)
                     if views is not None:
                         found.update(views)
@@ -177,16 +195,11 @@ class _Collection:
         return held if isinstance(held, tuple) else (held,)
 
 
-def _values(document: Mapping[str, Any], field: str) -> Iterable[Normal]:
-    value = document.get(field)
-    if isinstance(value, list):
-        return {normal(item) for item in value}
-    return (normal(value) if value is not None else NULL,)
-
-
 def _indexable(view: View) -> tuple[str, frozenset[Normal]] | None:
     """Return the equality that tells most views apart: one with few values, and not the class's own."""
     query = view.query
+    if query.access.is_empty:
+        return "", frozenset()  # no change touches it
     scopes: list[Scope] = [query.scope]
     if len(query.access.alternatives) == 1:
         scopes += query.access.alternatives

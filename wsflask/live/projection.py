@@ -12,7 +12,18 @@ from ..access.names import KEY
 from ..encoding import to_json_value
 from .references import Missing, References, referenced_id
 
-__all__ = ["LEAF", "Embedded", "Expanded", "Identity", "Items", "Node", "Picked", "Projection", "Selected"]
+__all__ = [
+    "LEAF",
+    "Embedded",
+    "Expanded",
+    "Identity",
+    "Items",
+    "Node",
+    "OpenEmbedded",
+    "Picked",
+    "Projection",
+    "Selected",
+]
 
 
 class Node(ABC):
@@ -141,6 +152,21 @@ class Embedded(Node):
     def note_missing(self, stored: Any, references: References, missing: Missing) -> None:
         if isinstance(stored, Mapping):
             self._selected.note_missing(stored, references, missing)
+
+
+class OpenEmbedded(Embedded):
+    """An embedded document, also with what its class does not declare."""
+
+    def __init__(self, selected: Selected) -> None:
+        super().__init__(selected)
+        self.key = f"open{selected.key}"
+
+    def value(self, stored: Any, references: References) -> Any:
+        if not isinstance(stored, Mapping):
+            return to_json_value(stored)
+        declared = self._selected.paths
+        rest = {str(name): to_json_value(item) for name, item in stored.items() if name not in declared}
+        return {**rest, **self._selected.values(stored, references)}
 
 
 class Expanded(Node):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import enum
 import threading
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.messages import Message
+from .asking import Asked
+from .before import Before
 from .view import View
 
 if TYPE_CHECKING:
@@ -27,13 +30,15 @@ class Subscriber:
     """A connection and a view. Guarded by the lock of `LiveViews`."""
 
     __slots__ = (
-        "_ready", "error", "has_sender", "is_reset", "outgoing", "parameters", "position", "rows", "stage", "state",
-        "view", "ws",
+        "_ready", "asked", "before", "error", "has_sender", "held", "is_reset", "moved_from", "outgoing", "parameters",
+        "position", "rows", "stage", "start_seq", "state", "view", "ws",
     )  # fmt: skip
 
-    def __init__(self, ws: Connection, view: View, parameters: dict[str, Any]) -> None:
+    def __init__(self, ws: Connection, view: View, parameters: dict[str, Any], asked: Asked | None = None) -> None:
         self.ws = ws
         self.view = view
+        #: What the client asked for, to be judged again when its user's rights change; None: others vouch for it.
+        self.asked = asked
         #: What was subscribed with.
         self.parameters = parameters
         self.stage = Stage.WAITING
@@ -43,6 +48,13 @@ class Subscriber:
         self.has_sender = True
         #: Whether the client has to be told to drop its rows.
         self.is_reset = False
+        #: The position from which the client goes on, and the ids it has, as JSON values by key, if it says so.
+        self.start_seq = ""
+        self.held: Mapping[Hashable, Any] | None = None
+        #: What the client has of the view that it watched until now.
+        self.before: Before | None = None
+        #: The name of the view it watched until now, if it has to be told of the new one.
+        self.moved_from = ""
         #: What the reply says: "loaded", "resumed" or "reset"; how many messages follow; the position.
         self.state = "loaded"
         self.rows = 0
@@ -51,12 +63,18 @@ class Subscriber:
         self.error: Exception | None = None
         self._ready: threading.Event | None = threading.Event()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the first rows, and can be told that there are none."""
+        return self._ready is not None
+
     def begin(self, messages: list[Message], position: str) -> None:
         """Have these messages sent, and after them what changes from now on."""
         self.stage = Stage.SENDING
         self.outgoing = messages
         self.rows = len(messages)
         self.position = position
+        self.before, self.held, self.start_seq, self.is_reset, self.moved_from = None, None, "", False, ""
         self._set_ready()
 
     def fail(self, error: Exception) -> None:

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import base64
-import enum
 import hashlib
 import hmac
-from collections.abc import Hashable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..access.exposure import Exposure
 from ..access.grants import Access
+from ..access.order import Order
 from ..access.scope import Scope
 from ..encoding import dumps
 from ..feed.base import Change
+from ..feed.positions import moment_of
 from ..protocol.messages import Message
-from .history import History
 from .keys import row_key
 from .projection import Projection
 from .references import Missing, References
 
-__all__ = ["Emission", "Query", "View", "digest"]
+__all__ = ["Emission", "Loaded", "Query", "Row", "View", "digest", "row_of"]
 
-#: Positions are 20 digits, as in the older system.
-_DIGITS = 20
-_START = "0" * _DIGITS
 _NO_REFERENCES = References()
-
-
-class _Unsure(enum.Enum):
-    """What stands for a row's digest while it is not the one of the row that subscribers have.
-
-    A load may read a document before the feed tells of it: who loaded has a newer row than the others.
-    """
-
-    CHANGED = "the others have an older row"
-    NEW = "the others do not have the row"
-
-
-_Digest = bytes | _Unsure
 
 
 def digest(row: bytes) -> bytes:
@@ -57,6 +42,9 @@ class Query:
     #: What he may read.
     access: Access
     projection: Projection
+    #: In what order, and how many at most; None: all, in no order.
+    order: Order | None = None
+    limit: int = 0
 
     @property
     def full_scope(self) -> Scope:
@@ -66,8 +54,15 @@ class Query:
     @property
     def key(self) -> str:
         """A text that is equal for equal queries of equal rights, in every process."""
-        parts = (self.exposure.name, self.full_scope.key, self.access.key, self.projection.key)
+        parts = [self.exposure.name, self.full_scope.key, self.access.key, self.projection.key]
+        if self.order is not None:
+            parts.append(f"{self.order.key} {self.limit}")
         return "\0".join(parts)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether something that the key does not tell may decide which rows there are, and what they show."""
+        return self.access.needs_document or self.projection.expands
 
     def name(self, secret: bytes) -> str:
         """Return a short name that tells nothing, and is the same in every worker."""
@@ -75,9 +70,39 @@ class Query:
         return base64.urlsafe_b64encode(hashed[:12]).decode()
 
     def to_query(self) -> dict[str, Any]:
-        """Return the MongoDB query for the rows."""
+        """Return the MongoDB query for the rows; where a predicate decides, for all that might be rows."""
         parts = [part for part in (self.full_scope.to_query(), self.access.to_query()) if part]
         return {"$and": parts} if parts else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row as JSON, and where it stands among others."""
+
+    body: bytes
+    #: Its id as JSON, in a view with an order.
+    id: bytes = b""
+    #: What rows are sorted by; None in a view without an order.
+    place: Any = None
+
+
+def row_of(query: Query, document: Mapping[str, Any], references: References) -> Row:
+    """Return the row of a raw document; what it expands has to be in `references`."""
+    shown = query.projection.row(document, references)
+    if query.order is None:
+        return Row(dumps(shown))
+    return Row(dumps(shown), dumps(shown["_id"]), query.order.sort_key(document))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a query found."""
+
+    rows: dict[Hashable, Row]
+    #: Every change up to here is in the rows, and none after it; "": they are of no exact moment.
+    position: str = ""
+    #: Whether there are no rows behind the last one.
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,43 +112,58 @@ class Emission:
     op: str
     #: The row, or the id alone, as JSON.
     body: bytes
+    #: In an ordered view the id, as JSON, of the row in front; b"null": there is none.
+    after: bytes | None = None
 
 
-class View:
+class View(ABC):
     """The rows of one query, as its subscribers know them.
-
-    Only ids and digests are held: a digest tells whether a change can be seen at all. A change to fields that the
-    view does not show sends nothing.
 
     Args:
         query: what the view shows.
         name: its name on the wire.
-        history: how much is kept for those who come back: messages and bytes.
     """
 
-    def __init__(self, query: Query, name: str, history: tuple[int, int] = (1000, 1024 * 1024)) -> None:
+    __slots__ = (
+        "_access", "_head", "_projection", "_scope", "_touched", "collection", "is_loaded",
+        "key", "name", "query",
+    )  # fmt: skip
+
+    #: Whether the rows are there for whoever comes, without a query.
+    holds_rows = False
+
+    def __init__(self, query: Query, name: str) -> None:
         self.query = query
         self.name = name
         self.collection = query.exposure.collection
         self.key = query.key
-        self.history = History(*history)
-        #: Where the view is: counts what it has sent, and nothing else. A position of the feed would tell of
-        #: documents that are not shown, and even their ids.
-        self.position = _START
         #: Whether the rows are known.
         self.is_loaded = False
         self._scope = query.full_scope
         self._access = query.access
         self._projection = query.projection
-        self._members: dict[Hashable, _Digest] = {}
-        self._touched: dict[Hashable, bytes | None] | None = None
+        self._head = dumps(query.exposure.name)
+        self._touched: dict[Hashable, tuple[str, Row | None]] | None = None
 
+    @abstractmethod
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._members
+        """Return whether the document is a row."""
 
-    def members(self) -> tuple[Hashable, ...]:
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+
+    @abstractmethod
+    def members(self) -> Iterable[Hashable]:
         """Return the keys of the rows."""
-        return tuple(self._members)
+
+    @abstractmethod
+    def digests(self) -> dict[Hashable, bytes]:
+        """Return what tells each row from another state of it; b"" where that is not known."""
+
+    def take_dropped(self) -> Iterable[Hashable]:
+        """Return the rows that it let go since it was last asked, without a change of theirs."""
+        return ()
 
     # --- a change
 
@@ -138,8 +178,8 @@ class View:
         """Return whether the raw document is a row of the view."""
         return document is not None and self._scope.matches(document) and self._access.matches(document)
 
-    def apply(self, change: Change, references: References = _NO_REFERENCES) -> Emission | None:
-        """Take the change in; return what the subscribers have to be told, or None for nothing.
+    def apply(self, change: Change, references: References = _NO_REFERENCES) -> list[Emission]:
+        """Take the change in; return what the subscribers have to be told.
 
         What the row expands has to be in `references`. While a load is under way, the change counts in its result.
         """
@@ -147,22 +187,17 @@ class View:
         row = None
         if change.op != "D" and self.shows(change.document):
             assert change.document is not None
-            row = dumps(self._projection.row(change.document, references))
+            row = row_of(self.query, change.document, references)
         if self._touched is not None:
-            self._touched[key] = row
-        if not self.is_loaded:
-            return None
-        if row is None:
-            return self._gone(key, change)
-        found, known = digest(row), self._members.get(key)
-        self._members[key] = found
-        if known == found:
-            return None
-        return Emission("I" if known is None or known is _Unsure.NEW else "U", row)
+            self._touched[key] = (change.seq, row)
+        return self._take(key, row, change) if self.is_loaded else []
 
-    def _gone(self, key: Hashable, change: Change) -> Emission | None:
-        if self._members.pop(key, None) is None:
-            return None
+    @abstractmethod
+    def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:
+        """Take a changed row in; None: it is no row (any more)."""
+
+    def _gone(self, change: Change) -> Emission:
+        """Return how subscribers are told that a row is gone."""
         if change.op != "D":
             return Emission("R", dumps({"_id": change.id}))
         if self.shows(change.document) and not self._projection.expands:
@@ -190,81 +225,47 @@ class View:
         """Forget the load under way."""
         self._touched = None
 
-    def advance(self, seq: str = "") -> str:
-        """Move to the next position, or to `seq` if that sorts behind the present one, and return it."""
-        if seq > self.position:
-            self.position = seq
-        elif len(self.position) == _DIGITS and self.position.isdecimal():
-            self.position = f"{int(self.position) + 1:0{_DIGITS}d}"
-        else:
-            base, _, number = self.position.partition("+")
-            self.position = f"{base}+{int(number or 0) + 1:08d}"
-        return self.position
+    def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
+        """Take over what the query found; return what those have to be told who had rows before.
 
-    def finish_load(self, rows: dict[Hashable, bytes]) -> list[bytes]:
-        """Take over what the query found; return the rows as they are at the view's position.
-
-        Where a document changed while the query ran, what the feed told of it counts.
+        Where a document changed after the moment that the query saw, what the feed told of it counts; the rows in
+        `loaded` are then as they are at `position`, up to which the feed's changes were applied.
         """
         touched, self._touched = self._touched or {}, None
-        for key, row in touched.items():
+        for key, (seq, row) in touched.items():
+            if seq and moment_of(seq) <= loaded.position:
+                continue
             if row is None:
-                rows.pop(key, None)
+                loaded.rows.pop(key, None)
             else:
-                rows[key] = row
-        if not self.is_loaded:
-            self._members = {key: digest(row) for key, row in rows.items()}
-            self.is_loaded = True
-            self.history.begin(self.advance())
-            return list(rows.values())
-        self._compare(rows)
-        return list(rows.values())
+                loaded.rows[key] = row
+        return self._adopt(loaded, position)
 
-    def _compare(self, rows: dict[Hashable, bytes]) -> None:
-        """Note where the query saw another state than the others have: the next change of that document is sent.
-
-        The feed may show a document later than at the moment of the change, and so never what the query saw.
-        """
-        for key, known in self._members.items():
-            row = rows.get(key)
-            if known is not _Unsure.NEW and (row is None or known != digest(row)):
-                self._members[key] = _Unsure.CHANGED
-        for key in rows:
-            if key not in self._members:
-                self._members[key] = _Unsure.NEW
+    @abstractmethod
+    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+        """Take the rows over."""
 
     def lose(self) -> None:
         """Forget the rows: continuity is lost, and a load has to follow."""
         self.is_loaded = False
-        self._members = {}
         self._touched = None
-        self.history.begin("")
 
     # --- messages
 
-    def message(self, op: str, seq: str, body: bytes) -> Message:
+    def message(self, seq: str, emission: Emission) -> Message:
         """Return the message for a row, encoded once for all subscribers."""
-        payload = b'{"doc_class":%b,"op":"%b","seq":%b,"view":%b,"message":%b}' % (
-            dumps(self.query.exposure.name), op.encode(), dumps(seq), dumps(self.name), body,
+        after = b',"after":' + emission.after if emission.after is not None else b""
+        payload = b'{"doc_class":%b,"op":"%b","seq":"%b","view":"%b","message":%b%b}' % (
+            self._head, emission.op.encode(), seq.encode(), self.name.encode(), emission.body, after,
         )  # fmt: skip
         return Message("documents", payload_json=payload, seq=seq or None)
 
-    def load_messages(self, rows: list[bytes]) -> list[Message]:
-        """Return the messages of a load; all but the last have an empty position, for nobody can go on from there."""
-        last = len(rows) - 1
-        return [self.message("L", self.position if number == last else "", row) for number, row in enumerate(rows)]
+    def notice(self, op: str, seq: str, **more: Any) -> Message:
+        """Return a message about the view as a whole: "reset" (drop your rows), "end" (it is over)."""
+        payload = {"doc_class": self.query.exposure.name, "op": op, "seq": seq, "view": self.name, **more}
+        return Message("documents", payload, seq=seq or None)
 
-    def load_position(self, rows: int) -> str:
-        """Return the position told before the rows of a load: none while there are rows to come."""
-        return "" if rows else self.position
-
-    def reset_message(self, rows: int) -> Message:
-        """Return the message that tells a client to drop its rows, for `rows` new ones follow."""
-        payload: dict[str, Any] = {
-            "doc_class": self.query.exposure.name,
-            "op": "reset",
-            "seq": self.load_position(rows),
-            "view": self.name,
-            "rows": rows,
-        }
-        return Message("documents", payload, seq=payload["seq"] or None)
+    def moved_notice(self, earlier: str, seq: str) -> Message:
+        """Return the message that tells a client that messages of a view it has bear this view's name from now on."""
+        payload = {"doc_class": self.query.exposure.name, "op": "moved", "seq": seq, "view": earlier, "to": self.name}
+        return Message("documents", payload, seq=seq or None)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
-import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pymongo.errors import PyMongoError
@@ -14,15 +12,24 @@ from pymongo.errors import PyMongoError
 from ..config import Settings
 from ..errors import Refusal
 from ..feed.base import Change
-from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
-from ..tasks import spawn
+from .asking import Asked
+from .before import Shown
+from .delivery import Delivery, position_lost
+from .expanding import loaded_references
+from .greeting import Greeting
 from .index import ViewIndex
+from .keys import row_key
+from .loading import Load, Loading
 from .loads import load_rows
+from .past import Past
 from .references import References
+from .resuming import Resuming
+from .rows import RowsView
 from .subscriber import Stage, Subscriber
-from .view import Emission, Query, View
+from .view import Emission, Loaded, Query, View
 from .watchers import Watchers
+from .window import WindowView
 
 if TYPE_CHECKING:
     from ..connection import Connection
@@ -31,23 +38,8 @@ __all__ = ["LiveViews"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds before a lost view is loaded again when the database failed; doubles up to `_LONGEST`.
-_FIRST, _LONGEST = 0.2, 5.0
-#: Bytes sent of a load before the client's outbox is looked at.
-_BYTES_A_TURN = 64 * 1024
 #: A subscriber waits this many times the time-out of one query for its rows: a load may need several.
 _QUERIES = 3
-
-
-class _Load:
-    """A query under way, and those who wait for its rows."""
-
-    __slots__ = ("is_stale", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: list[Subscriber] = []
-        #: Whether it has to be run once more, for its view was lost meanwhile.
-        self.is_stale = False
 
 
 class LiveViews:
@@ -59,25 +51,36 @@ class LiveViews:
     Args:
         settings: limits and times.
         secret: key of the views' names.
-        deliver: sends one message to one connection; must not raise.
-        load: finds the rows of a query.
+        deliver: sends one message to some connections; must not raise.
+        load: finds the rows of a query; the function it gets tells the position, at which it finds them.
     """
 
     def __init__(
         self,
         settings: Settings,
         secret: bytes,
-        deliver: Callable[[Connection, Message], None],
-        load: Callable[[Query, Settings], dict[Hashable, bytes]] = load_rows,
+        deliver: Callable[[Message, Sequence[Connection]], None],
+        load: Callable[[Query, Settings, Callable[[], str]], Loaded] = load_rows,
     ) -> None:
         self._settings = settings
         self._secret = secret
-        self._deliver = deliver
-        self._find = load
         self._lock = threading.RLock()
         self._index = ViewIndex()
         self._watchers = Watchers()
-        self._loads: dict[View, _Load] = {}
+        self._past = Past(settings.view_history)
+        #: For clients that come back.
+        self.resuming = Resuming(self._lock, self._past, settings.view_history)
+        most = settings.feed_backlog + settings.view_max_rows
+        self._delivery = Delivery(self._lock, self._watchers, deliver, most)
+        self._loading = Loading(
+            self._lock,
+            settings.loads_at_once,
+            lambda view: load(view.query, settings, lambda: self.position),
+            self._load_succeeded,
+            self._load_failed,
+        )
+        #: Every change up to here counts in the views.
+        self.position = ""
 
     def __len__(self) -> int:
         return len(self._index)
@@ -87,12 +90,29 @@ class LiveViews:
         with self._lock:
             return list(self._watchers)
 
+    def subscriptions_of(self, ws: Connection) -> list[Subscriber]:
+        """Return what the connection watches."""
+        with self._lock:
+            return self._watchers.of_connection(ws)
+
     # --- coming and going
 
-    def attach(self, ws: Connection, query: Query, parameters: dict[str, Any]) -> Subscriber:
+    def attach(
+        self,
+        ws: Connection,
+        query: Query,
+        parameters: dict[str, Any],
+        *,
+        held: Mapping[Hashable, Any] | None = None,
+        asked: Asked | None = None,
+    ) -> Subscriber:
         """Have the connection watch the view of the query; `wait` for its rows, then `send`.
 
-        With `start_seq` and `view` among the parameters it goes on from there, if that is still known.
+        With `start_seq` and `view` among the parameters it goes on from there, if what changed since is known.
+
+        Args:
+            held: the ids that the client has, as JSON values by key; None: it does not say.
+            asked: what the client asked for.
 
         Raises:
             Refusal: too_big, when the connection has as many subscriptions as it may.
@@ -106,19 +126,30 @@ class LiveViews:
                 raise Refusal("too_big", "subscriptions of a connection")
             self._silence(earlier)
             view = self._new_view(query) if known is None else known
-            subscriber = Subscriber(ws, view, parameters)
+            subscriber = Subscriber(ws, view, parameters, asked)
             self._watchers.add(subscriber)
-            missed = view.history.since(start_seq, view.position) if view.is_loaded and view.name == name else None
-            if missed is not None:
-                subscriber.state = "resumed"
-                subscriber.begin(missed, start_seq)
-            else:
-                subscriber.state = "reset" if start_seq or name else "loaded"
-                self._load_for(view, [subscriber])
+            if start_seq or name:
+                subscriber.state = "reset"
+            if start_seq and name == view.name:
+                subscriber.start_seq, subscriber.held = start_seq, held
+            self._greet(subscriber)
             if not ws.is_open:
                 self.detach_all(ws)
             self.sweep()
         return subscriber
+
+    def _greet(self, subscriber: Subscriber) -> None:
+        """Have the subscriber sent what it lacks: at once where that is known, else when the view is loaded."""
+        view = subscriber.view
+        if view.is_loaded:
+            before = self.resuming.before(subscriber, self.position)
+            if isinstance(view, WindowView) and not view.needs_rows:
+                Greeting(view, view.rows(), self.position).greet(subscriber, before)
+                return
+            if before is not None and before.is_enough(view) and before.has_all(view):
+                Greeting(view, None, self.position).greet(subscriber, before)
+                return
+        self._load_for(view, [subscriber])
 
     def wait(self, subscriber: Subscriber) -> None:
         """Wait until the rows are there. May switch.
@@ -133,6 +164,55 @@ class LiveViews:
         with self._lock:
             self._remove(subscriber)
         raise subscriber.error or Refusal("unavailable", "the rows took too long")
+
+    def send(self, subscriber: Subscriber) -> None:
+        """Send what `wait` waited for, then what changed meanwhile. May switch."""
+        self._delivery.send(subscriber)
+
+    def move(self, subscriber: Subscriber, query: Query, parameters: dict[str, Any]) -> None:
+        """Have a subscriber watch another view, for the rights of its user have changed.
+
+        It is told the other view's name, which rows are gone, and those that are new or have other fields.
+        """
+        with self._lock:
+            old, ws = subscriber.view, subscriber.ws
+            if self._watchers.find(ws, old) is not subscriber or old.key == query.key:
+                return
+            view = self._index.get(query.key) or self._new_view(query)
+            before = Shown(old.digests()) if subscriber.stage is Stage.LIVE and old.is_loaded else None
+            moved_from = subscriber.moved_from or old.name
+            self._silence(subscriber)
+            self._watchers.remove(subscriber)
+            subscriber.view, subscriber.parameters, subscriber.stage = view, parameters, Stage.WAITING
+            subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
+            same = self._watchers.find(ws, view)
+            if same is not None:  # the connection watches that view already: what were two are one now
+                self._silence(same)
+            self._watchers.add(subscriber)
+            self._drop_if_useless(old)
+            self._greet(subscriber)
+            if subscriber.stage is Stage.SENDING:
+                self._delivery.start(subscriber)
+
+    def judge(self, view: View) -> None:
+        """Load a view again, and tell its subscribers which rows are gone, new, or have other fields."""
+        with self._lock:
+            if not view.is_loaded or view in self._loading:
+                self._lose(view)
+                return
+            before, live = Shown(view.digests()), []
+            for one in self._watchers.of_view(view):
+                if one.stage is Stage.LIVE:
+                    one.stage, one.before = Stage.WAITING, before
+                    live.append(one)
+            self._lose(view)
+            self._load_for(view, live)
+
+    def end(self, subscriber: Subscriber, code: str) -> None:
+        """End a subscription that its user may not have any more."""
+        with self._lock:
+            if self._watchers.find(subscriber.ws, subscriber.view) is subscriber:
+                self._tell_end(subscriber, code)
 
     def detach(self, ws: Connection, name: str) -> bool:
         """End a subscription; return whether there was one."""
@@ -157,10 +237,8 @@ class LiveViews:
                 self._drop(view)
 
     def _new_view(self, query: Query) -> View:
-        # The end of the name is this view's alone: another worker, or this one later, saw other moments of a
-        # document that changed quickly, and what it kept does not continue what this one has sent.
-        name = f"{query.name(self._secret)}.{secrets.token_hex(3)}"
-        view = View(query, name, (self._settings.view_history, self._settings.view_history_bytes))
+        make = RowsView if query.order is None else WindowView
+        view = make(query, query.name(self._secret))
         self._index.add(view)
         return view
 
@@ -174,155 +252,110 @@ class LiveViews:
         if subscriber is not None:
             subscriber.outgoing = []
             subscriber.fail(Refusal("unavailable", "the subscription ended"))
-            load = self._loads.get(subscriber.view)
+            load = self._loading.get(subscriber.view)
             if load is not None and subscriber in load.waiting:
                 load.waiting.remove(subscriber)
 
-    def _is_current(self, subscriber: Subscriber) -> bool:
-        return self._watchers.find(subscriber.ws, subscriber.view) is subscriber and subscriber.ws.is_open
-
     def _drop_if_useless(self, view: View) -> None:
         """Let go of a view that nobody watches, and that has no rows and will not get any."""
-        if not self._watchers.is_watched(view) and not view.is_loaded and view not in self._loads:
+        if not self._watchers.is_watched(view) and not view.is_loaded and view not in self._loading:
             self._drop(view)
 
     def _drop(self, view: View) -> None:
         self._watchers.forget(view)
-        self._loads.pop(view, None)
+        self._loading.forget(view)
         self._index.remove(view)
 
     # --- loads
 
     def _load_for(self, view: View, subscribers: Iterable[Subscriber]) -> None:
-        load = self._loads.get(view)
+        load = self._loading.get(view)
         if load is None:
-            load = self._loads[view] = _Load()
             self._index.begin_load(view)
-            spawn("wsflask load", self._load, view, load)
+            load = self._loading.start(view)
         load.waiting.extend(subscribers)
 
-    def _load(self, view: View, load: _Load) -> None:
-        """Run the query until there are rows, or nobody waits for them."""
-        delay = _FIRST
-        while True:
-            try:
-                rows = self._find(view.query, self._settings)
-            except Exception as error:
-                if not self._load_failed(view, load, error):
-                    return
-                time.sleep(delay)
-                delay = min(delay * 2, _LONGEST)
-                continue
-            if self._load_succeeded(view, load, rows):
-                return
+    def _load_succeeded(self, load: Load, loaded: Loaded) -> bool:
+        view = load.view
+        if load.is_stale or view.touched > self._settings.feed_backlog:
+            load.is_stale = False
+            self._index.begin_load(view)
+            return False
+        self._loading.forget(view)
+        befores = [self.resuming.before(subscriber, self.position) for subscriber in load.waiting]
+        for emission in self._index.finish_load(view, loaded, self.position):
+            self._tell(view, self.position, emission)
+        greeting = Greeting(view, view.rows() if isinstance(view, WindowView) else loaded.rows, self.position)
+        for subscriber, before in zip(load.waiting, befores, strict=True):
+            greeting.greet(subscriber, before)
+            self._delivery.start(subscriber)
+        self._refill(view)
+        return True
 
-    def _load_succeeded(self, view: View, load: _Load, rows: dict[Hashable, bytes]) -> bool:
-        with self._lock:
-            if self._loads.get(view) is not load:
-                return True
-            if load.is_stale or view.touched > self._settings.feed_backlog:
-                load.is_stale = False
-                self._index.begin_load(view)
-                return False
-            del self._loads[view]
-            found = self._index.finish_load(view, rows)
-            messages = view.load_messages(found)
-            for subscriber in load.waiting:
-                if subscriber.is_reset:
-                    self._begin_reset(subscriber, messages)
-                else:
-                    subscriber.begin(list(messages), view.load_position(len(messages)))
-            return True
-
-    def _load_failed(self, view: View, load: _Load, error: Exception) -> bool:
-        """Tell those who have just come; return whether it is to be tried again, for those who lost their rows."""
+    def _load_failed(self, load: Load, error: Exception) -> bool:
+        """Tell those who have just come; return whether it is to be tried again, for those who had rows."""
+        view = load.view
         if not isinstance(error, PyMongoError | Refusal):
             _log.error("the rows of a view of %s could not be made", view.query.exposure.name, exc_info=error)
-        with self._lock:
-            if self._loads.get(view) is not load:
-                return False
-            for subscriber in load.waiting[:]:
-                if not subscriber.is_reset:
-                    subscriber.fail(error)
-                    self._remove(subscriber)
-                elif isinstance(error, Refusal):
-                    self._remove(subscriber)
-                    subscriber.ws.close(CloseCode.POSITION_LOST, "position lost")
-            if load.waiting:
-                _log.warning("a view of %s is loaded again later", view.query.exposure.name)
-                return True
-            del self._loads[view]
-            self._index.abandon_load(view)
-            self._drop_if_useless(view)
-            return False
+        for subscriber in load.waiting[:]:
+            if subscriber.is_awaited:
+                subscriber.fail(error)
+                self._remove(subscriber)
+        if isinstance(error, Refusal):
+            self._end(view, error.code)
+        elif self._watchers.is_watched(view):
+            _log.warning("a view of %s is loaded again later", view.query.exposure.name)
+            return True
+        self._loading.forget(view)
+        self._index.abandon_load(view)
+        self._drop_if_useless(view)
+        return False
 
-    def _begin_reset(self, subscriber: Subscriber, messages: list[Message]) -> None:
-        subscriber.is_reset = False
-        view = subscriber.view
-        reset = view.reset_message(len(messages))
-        subscriber.begin([reset, *messages], view.load_position(len(messages)))
-        if not subscriber.has_sender:
-            subscriber.has_sender = True
-            spawn("wsflask reset", self.send, subscriber)
+    def _refill(self, view: View) -> None:
+        if isinstance(view, WindowView) and view.needs_rows:
+            self._load_for(view, ())
 
-    def send(self, subscriber: Subscriber) -> None:
-        """Send the rows, then what changed meanwhile, until the subscriber is up to date. May switch."""
-        while True:
-            with self._lock:
-                batch, subscriber.outgoing = subscriber.outgoing, []
-                if not batch:
-                    subscriber.has_sender = False
-                    if subscriber.stage is Stage.SENDING:
-                        subscriber.stage = Stage.LIVE
-                    return
-            size = 0
-            for message in batch:
-                if not self._is_current(subscriber):
-                    break
-                self._deliver(subscriber.ws, message)
-                size += len(message.payload_json)
-                if size > _BYTES_A_TURN:
-                    size = 0
-                    while self._is_current(subscriber) and not subscriber.ws.drain(1.0):
-                        pass  # one who does not read is closed by the connection itself
+    def _end(self, view: View, code: str) -> None:
+        """End all subscriptions to the view: it cannot be shown."""
+        for subscriber in self._watchers.of_view(view):
+            self._tell_end(subscriber, code)
+        self._drop(view)
+
+    def _tell_end(self, subscriber: Subscriber, code: str) -> None:
+        name = subscriber.moved_from or subscriber.view.name
+        self._remove(subscriber)
+        self._delivery.tell_one(subscriber.ws, subscriber.view.notice("end", "", view=name, code=code))
 
     # --- changes
 
-    def begin(self) -> None:
-        """Follow from here on; what was held before may have missed changes."""
+    def begin(self, position: str = "", collection: str | None = None) -> None:
+        """Follow from the position on; what was held before, of all collections or of one, may have missed changes."""
         with self._lock:
+            self.position = max(self.position, position) if collection is not None else position
+            self._past.begin(position, collection)
             for view in self._index:
-                self._lose(view)
+                if collection is None or view.collection == collection:
+                    self._lose(view)
+
+    def reach(self, position: str) -> None:
+        """Note that everything up to the position has been taken in."""
+        with self._lock:
+            if not self._past.is_begun:
+                self._past.begin(position)
+            self.position = max(self.position, position)
 
     def follow(self, changes: Sequence[Change], seq: str = "") -> None:
         """Take changes in, in their order, and send what they mean. May switch, to load what rows refer to.
 
         Args:
-            seq: the position that views move to, where it sorts behind theirs.
+            seq: what clients are told as the position, in place of the changes' own.
         """
-        references = self._references_for(changes)
+        with self._lock:
+            wanted = self._index.expanding(changes)
+        references = loaded_references(wanted, self._settings.database_timeout)
         for change in changes:
             with self._lock:
-                self._apply(change, references, seq)
-
-    def _references_for(self, changes: Sequence[Change]) -> References:
-        references = References()
-        with self._lock:
-            wanted = [
-                (view, change)
-                for change in changes
-                for view in self._index.candidates(change)
-                if view.query.projection.expands
-            ]
-        if wanted:
-            try:
-                references.load(
-                    lambda found: (view.missing(change, found) for view, change in wanted),
-                    self._settings.database_timeout,
-                )
-            except PyMongoError as error:
-                _log.warning("what changed rows refer to could not be loaded: %s", type(error).__name__)
-        return references
+                self._apply(change, references, seq or change.seq or self.position)
 
     def _apply(self, change: Change, references: References, seq: str) -> None:
         for view in self._index.candidates(change):
@@ -330,31 +363,30 @@ class LiveViews:
                 if view.missing(change, references):
                     self._lose(view)
                     continue
-                emission = self._index.apply(view, change, references)
+                emissions = self._index.apply(view, change, references)
             except Exception:
                 _log.exception("a change could not be shown in a view of %s", view.query.exposure.name)
                 self._lose(view)
                 continue
-            if emission is not None:
-                self._emit(view, view.advance(seq), emission)
+            for emission in emissions:
+                self._tell(view, seq, emission)
+            if len(view) > self._settings.view_max_rows and view.holds_rows is False:
+                self._end(view, "too_big")
+            elif emissions:
+                self._refill(view)
+        if change.seq:
+            self._past.note(change.collection, change.seq, row_key(change.id), change.op)
+            self.position = max(self.position, change.seq)
 
-    def _emit(self, view: View, position: str, emission: Emission) -> None:
-        message = view.message(emission.op, position, emission.body)
-        view.history.add(position, message)
-        most = self._settings.feed_backlog + self._settings.view_max_rows
-        for subscriber in self._watchers.of_view(view):
-            if subscriber.stage is Stage.LIVE:
-                self._deliver(subscriber.ws, message)
-            elif subscriber.stage is Stage.SENDING:
-                subscriber.outgoing.append(message)
-                if len(subscriber.outgoing) > most:
-                    self._remove(subscriber)
-                    subscriber.ws.close(CloseCode.POSITION_LOST, "position lost")
+    def _tell(self, view: View, seq: str, emission: Emission) -> None:
+        for one in self._delivery.tell(self._watchers.of_view(view), view.message(seq, emission)):
+            self._remove(one)
+            position_lost(one.ws)
 
     def _lose(self, view: View) -> None:
         """Have the view loaded anew, and its subscribers told to drop their rows."""
         self._index.lose(view)
-        load = self._loads.get(view)
+        load = self._loading.get(view)
         if load is not None:
             load.is_stale = True
             self._index.begin_load(view)

@@ -161,14 +161,14 @@ class Clipboard(Service):
         return self._command(user, command, lambda state: add(state, [entry], self._limits))
 
     def _load(self, user: Any, data: Any, command: str | None) -> Raw:
-        exposure, access, keys = parse_load(user, data, self.server.exposures, self._settings.load_max_ids)
+        exposure, access, seen, keys = parse_load(user, data, self.server.exposures, self._settings.load_max_ids)
         if len(keys) > self._limits.entries:
             raise Refusal("too_big")
         found: list[Raw] = []
 
         def make(state: Raw) -> Edit:
             if keys and not found:
-                found.extend(find_references(exposure, access, keys))
+                found.extend(find_references(exposure, access, seen, keys))
             return add(state, found, self._limits)
 
         state = self._command(user, command, make)

@@ -51,7 +51,9 @@ class Inboxes:
 
     def join(self, ws: Connection) -> Box:
         """Let the connection wait at its box, and return that."""
-        box = self._box_of(ws)
+        groups = ws.groups
+        boxes = self._by_user.get(ws.user_id, ())
+        box = next((box for box in boxes if box.groups is groups or box.groups == groups), None)
         if box is None:
             box = Box(ws.user_id, ws.groups, self._bulletin)
             self._by_user[ws.user_id] = (*self._by_user.get(ws.user_id, ()), box)
@@ -78,9 +80,9 @@ class Inboxes:
                     del self._by_group[group]
 
     def of(self, ws: Connection) -> Box | None:
-        """Return the connection's box, if it has one."""
-        box = self._box_of(ws)
-        return box if box is not None and (ws in box.greeted or ws in box.waiting) else None
+        """Return the connection's box, if it has one: its user may be in other groups by now."""
+        boxes = self._by_user.get(ws.user_id, ())
+        return next((box for box in boxes if ws in box.greeted or ws in box.waiting), None)
 
     def of_user(self, user_id: Hashable) -> list[Box]:
         """Return the boxes of one user."""
@@ -94,13 +96,6 @@ class Inboxes:
         for group in notification.get("groups") or ():
             boxes.update(self._by_group.get(group, {}))
         return list(boxes)
-
-    def _box_of(self, ws: Connection) -> Box | None:
-        groups = ws.groups
-        for box in self._by_user.get(ws.user_id, ()):
-            if box.groups is groups or box.groups == groups:
-                return box
-        return None
 
 
 def unread_of(

@@ -79,6 +79,15 @@ class Mailroom:
         ws.hold()
         self._arrivals.add(ws)
 
+    def move(self, ws: Connection) -> None:
+        """Have the connection look into the inbox of the groups that its user is in now."""
+        with self._lock:
+            box = self.inboxes.of(ws)
+            if box is None or box.groups == ws.groups:
+                return
+            self.inboxes.leave(ws)
+            self.enter(ws)
+
     def leave(self, ws: Connection) -> None:
         """Tell the connection nothing any more."""
         with self._lock:

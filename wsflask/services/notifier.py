@@ -63,6 +63,10 @@ class Notifier(Service):
         self._subscribe()
         self._mailroom.enter(ws)
 
+    def on_rights_changed(self, ws: Connection, user: Any) -> None:
+        """Count for the groups that the user is in now, and send that count if they are others than before."""
+        self._mailroom.move(ws)
+
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         self._mailroom.leave(ws)
 

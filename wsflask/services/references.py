@@ -26,8 +26,8 @@ _SIMPLE = {"locale": "simple"}
 
 def parse_load(
     user: Any, data: Any, exposures: Exposures, max_ids: int
-) -> tuple[Exposure, Access, list[Any]]:
-    """Return the exposed class, what the user may read of it, and the primary keys to load, each once.
+) -> tuple[Exposure, Access, frozenset[str], list[Any]]:
+    """Return the exposed class, what the user may read and which fields he sees, and the keys to load, each once.
 
     Raises:
         Refusal: bad_data, too_big, or not_found for a class that is not exposed, or of which the user may read
@@ -46,11 +46,13 @@ def parse_load(
         keys = {ref_of("", identity): convert(identity) for identity in data["ids"]}
     except (TypeError, ValueError, ArithmeticError):
         raise Refusal("bad_data") from None
-    return exposure, access, list(keys.values())
+    return exposure, access, exposure.fields_for(user), list(keys.values())
 
 
-def find_references(exposure: Exposure, access: Access, keys: list[Any]) -> list[Raw]:
-    """Return a new entry for each document, in the order of the keys. One query; may switch.
+def find_references(exposure: Exposure, access: Access, seen: frozenset[str], keys: list[Any]) -> list[Raw]:
+    """Return a new entry for each document, in the order of the keys, with a label for who sees these fields.
+
+    One query; may switch.
 
     Raises:
         Refusal: not_found, because one does not exist or may not be read with this access.
@@ -64,7 +66,9 @@ def find_references(exposure: Exposure, access: Access, keys: list[Any]) -> list
     if any(ref not in found for ref in refs):
         raise Refusal("not_found")
     now = utc_now()
-    return [reference_entry(exposure.name, found[ref]["_id"], _label(exposure, found[ref]), now) for ref in refs]
+    return [
+        reference_entry(exposure.name, found[ref]["_id"], _label(exposure, found[ref], seen), now) for ref in refs
+    ]
 
 
 def stale_refs(states: Iterable[Mapping[str, Any]], exposures: Exposures) -> tuple[set[str], set[str]]:
@@ -105,9 +109,9 @@ def _collection(exposure: Exposure) -> Any:
     return exposure.document_class._get_collection()
 
 
-def _label(exposure: Exposure, raw: Raw) -> str:
+def _label(exposure: Exposure, raw: Raw, seen: frozenset[str]) -> str:
     try:
-        return exposure.label_of(exposure.document_class._from_son(raw))
+        return exposure.label_of(exposure.document_class._from_son(raw), seen)
     except Exception:
         _log.exception("the label of a %s failed", exposure.name)
         return exposure.name

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..documents import EndedSession, Publication
+from ..documents import RIGHTS_CHANGED, EndedSession, Publication
 from ..feed.base import Gap
-from ..hub import Recipients
+from ..hub import Recipients, sign_out
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
@@ -21,10 +22,17 @@ _REMEMBERED = 1000
 
 
 class Relay(Service):
-    """Send publications to their recipients and close the connections of ended sessions."""
+    """Send publications to their recipients and close the connections of ended sessions.
 
-    def __init__(self, server: Host | None = None) -> None:
+    Args:
+        rights_changed: called with the users whose rights have changed; None: perhaps everyone's.
+    """
+
+    def __init__(
+        self, server: Host | None = None, *, rights_changed: Callable[[Sequence[str] | None], None] = lambda _: None
+    ) -> None:
         super().__init__(server)
+        self._rights_changed = rights_changed
         #: In the order in which they ended; asked at every handshake.
         self._lately_ended: dict[str, None] = {}
 
@@ -36,10 +44,10 @@ class Relay(Service):
         publications = Publication._get_collection_name()
         changes = self.server.feed.watch(Publication, EndedSession, name="relay")
         try:
-            self._check_sessions()
+            self._catch_up()
             for change in changes:
                 if isinstance(change, Gap):
-                    self._check_sessions()
+                    self._catch_up()
                 elif change.op != "I" or change.document is None:
                     continue
                 elif change.collection == publications:
@@ -59,6 +67,9 @@ class Relay(Service):
             groups=tuple(document.get("groups", ())),
         )
         hub = self.server.hub
+        if document["channel"] == RIGHTS_CHANGED:
+            self._rights_changed(to.users)
+            return
         if document["channel"] == "goodbye":
             arriving = [connection for connection in hub.arriving if connection.user_id in to.users]
             for connection in [*hub.select(to), *arriving]:
@@ -72,11 +83,11 @@ class Relay(Service):
         self._lately_ended[session_id] = None
         if len(self._lately_ended) > _REMEMBERED:
             del self._lately_ended[next(iter(self._lately_ended))]
-        for connection in self.server.hub.connections():
-            if connection.identity.session_id == session_id:
-                connection.close(CloseCode.SESSION_ENDED, "signed out")
+        sign_out(each for each in self.server.hub.connections() if each.identity.session_id == session_id)
 
-    def _check_sessions(self) -> None:
+    def _catch_up(self) -> None:
+        """Look for what was missed."""
+        self._rights_changed(None)
         open_ids = {connection.identity.session_id for connection in self.server.hub.connections()}
         for session_id in EndedSession.ended_among(open_ids):
             self._end(session_id)

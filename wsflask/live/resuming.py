@@ -1,0 +1,90 @@
+"""What a client has that comes back, on whichever worker: told from what changed since it left."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from ..access.exposure import Exposure
+from ..feed.base import HistoryLost, Touch
+from .before import Before, Held, Told, Unknown
+from .keys import row_key
+from .past import Past
+from .rows import RowsView
+from .subscriber import Subscriber
+
+__all__ = ["Resuming"]
+
+_log = logging.getLogger(__name__)
+
+#: What asks the database for changes: document class, after which position, up to which, how many at most.
+History = Callable[[Any, str, str, int], Sequence[Touch]]
+
+
+class Resuming:
+    """Guarded by the lock of `LiveViews`, but for `reach_back`, which takes it.
+
+    Args:
+        lock: of `LiveViews`.
+        past: what changed lately.
+        most: changes of a collection that are asked for.
+    """
+
+    def __init__(self, lock: Any, past: Past, most: int) -> None:
+        self._lock = lock
+        self._past = past
+        self._most = most
+        self._reaching = threading.Lock()
+
+    def reach_back(self, exposure: Exposure, start_seq: str, history: History) -> None:
+        """Learn what changed in the class's collection since a position, if it is not known. May switch.
+
+        Args:
+            history: asks the database.
+        """
+        if self._is_known(exposure.collection, start_seq):
+            return
+        with self._reaching:  # one at a time: the next may find that it knows enough
+            if self._is_known(exposure.collection, start_seq):
+                return
+            floor = self._past.floor(exposure.collection)
+            try:
+                touches = history(exposure.document_class, start_seq, floor, self._most)
+            except HistoryLost:
+                return
+            except PyMongoError as error:
+                _log.warning("the history of %s could not be read: %s", exposure.name, type(error).__name__)
+                return
+            with self._lock:
+                if self._past.floor(exposure.collection) == floor:
+                    earlier = ((touch.seq, row_key(touch.id), touch.op) for touch in touches)
+                    self._past.extend(exposure.collection, start_seq, earlier)
+
+    def _is_known(self, collection: str, start_seq: str) -> bool:
+        """Return whether it is known what changed since, or nothing is known at all."""
+        with self._lock:
+            floor = self._past.floor(collection)
+            return not floor or floor <= start_seq
+
+    def before(self, subscriber: Subscriber, position: str) -> Before | None:
+        """Return what a client has already; None: that cannot be told, or it has nothing.
+
+        Args:
+            position: every change up to here is known.
+        """
+        view, start_seq = subscriber.view, subscriber.start_seq
+        if subscriber.before is not None or not start_seq:
+            return subscriber.before
+        touched = self._past.since(view.collection, start_seq) if start_seq <= position else None
+        if touched is None:
+            return None
+        if subscriber.held is not None:
+            return Held(subscriber.held, touched)
+        if isinstance(view, RowsView):
+            departed = view.departed_since(start_seq)
+            return Told(departed, touched) if departed is not None else Unknown(touched)
+        return None
