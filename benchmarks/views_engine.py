@@ -128,7 +128,7 @@ class _Engine:
         started = time.process_time()
         for start in range(0, count, _BATCH):
             for change in changes[start : start + _BATCH]:
-                self._broadcaster.views.follow([change])
+                self._broadcaster.intake.follow([change])
             gevent.sleep(0)
         spent = time.process_time() - started
         return {"us": 1e6 * spent / count, "bytes": (self._sent - before) / count}

@@ -422,6 +422,20 @@ def test_a_class_that_is_not_exposed_and_one_that_may_not_be_read_get_the_same_a
         assert asker.code_of("subscribe", {"class_name": name}) == "not_found"
 
 
+def test_a_document_that_changes_updates_the_rows_that_show_it(world: World) -> None:
+    client, other = world.client(ANN), world.client(ANN)
+    view = client.subscribe(catalog={"airline": {"name": None}})["view"]
+    window = other.subscribe(catalog={"airline": {"name": None}}, order_by="-number", limit=1)["view"]
+
+    world.database["airlines"].update_one({"_id": "UA"}, {"$set": {"name": "Untied"}})
+    shown = {"_id": "UA", "name": "Untied"}
+    harness.wait_until(lambda: [row["airline"] for row in client.rows(view).values()] == [shown, shown])
+    harness.wait_until(lambda: [row["airline"] for row in other.rows(window).values()] == [shown])
+
+    world.database["airlines"].delete_one({"_id": "UA"})
+    harness.wait_until(lambda: [row["airline"] for row in client.rows(view).values()] == ["UA", "UA"])
+
+
 def test_hidden_fields_are_granted_by_the_server_and_not_by_asking(world: World) -> None:
     asking, allowed, plain = world.client(ANN), world.client(CHIEF), world.client(CHIEF)
 

@@ -20,6 +20,7 @@ from ..service import Host, Service
 from .asking import Asked, held_rows, parse_subscribe, query_for
 from .catalog import Right, parse_catalog
 from .following import Following
+from .intake import Intake
 from .loads import load_rows
 from .markup import in_markup
 from .references import References
@@ -62,7 +63,9 @@ class Broadcaster(Service):
         super().bind(server)
         #: The views of this process.
         self.views = LiveViews(server.settings, server.secret, self._deliver, self._load)
-        self._followed = Following(server, self.views, self.channel)
+        #: Takes in what changes.
+        self.intake = Intake(self.views)
+        self._followed = Following(server, self.views, self.intake, self.channel)
 
     def _load(self, query: Query, settings: Settings, position: Callable[[], str]) -> Loaded:
         """Find the rows of a query at the feed's position, once the feed has come to what was written just now."""
@@ -275,7 +278,7 @@ class Broadcaster(Service):
         """
         raw = doc.to_mongo().to_dict()
         change = Change("", "U" if op == "L" else op, doc._get_collection_name(), raw.get("_id"), raw)
-        self.views.follow([change], seq if is_position(seq) else "")
+        self.intake.follow([change], seq if is_position(seq) else "")
 
     def get_message_body(
         self,

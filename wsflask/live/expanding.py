@@ -1,19 +1,24 @@
-"""What changed rows refer to, loaded for a batch of changes."""
+"""What rows refer to: loaded for a batch of changes, and rows read again because it has changed."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
 
 from pymongo.errors import PyMongoError
 
 from ..feed.base import Change
+from .keys import identity_of, row_key
 from .references import References
 from .view import View
 
-__all__ = ["loaded_references"]
+__all__ = ["loaded_references", "read_again"]
 
 _log = logging.getLogger(__name__)
+
+#: Documents asked for at once.
+_BATCH = 1000
 
 
 def loaded_references(wanted: Sequence[tuple[View, Change]], timeout: float) -> References:
@@ -28,3 +33,33 @@ def loaded_references(wanted: Sequence[tuple[View, Change]], timeout: float) -> 
     except PyMongoError as error:
         _log.warning("what changed rows refer to could not be loaded: %s", type(error).__name__)
     return references
+
+
+def read_again(stale: Mapping[View, set[Hashable]], timeout: float) -> Iterator[list[tuple[View, Change]]]:
+    """Yield, some at a time, the documents of rows that show something that has changed, as if they had. May switch.
+
+    One query for each collection and thousand documents, whatever the number of views. One that is gone is left out:
+    the feed tells of it.
+
+    Args:
+        stale: the rows, by view.
+        timeout: seconds one query may take.
+
+    Raises:
+        PyMongoError: the database failed.
+    """
+    views: dict[str, list[View]] = {}
+    for view in stale:
+        views.setdefault(view.collection, []).append(view)
+    for collection, showing in views.items():
+        keys = list(set().union(*(stale[view] for view in showing)))
+        source: Any = showing[0].query.exposure.document_class._get_collection()
+        for start in range(0, len(keys), _BATCH):
+            wanted = {"_id": {"$in": [identity_of(key) for key in keys[start : start + _BATCH]]}}
+            found = list(source.find(wanted, max_time_ms=int(timeout * 1000)))
+            yield [
+                (view, Change("", "U", collection, document["_id"], document))
+                for document in found
+                for view in showing
+                if row_key(document["_id"]) in stale[view]
+            ]

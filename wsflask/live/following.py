@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
 from ..service import Host
+from .intake import Intake
 from .views import LiveViews
 
 __all__ = ["Following"]
@@ -26,13 +27,15 @@ class Following:
 
     Args:
         server: its exposures are followed.
-        views: what changes goes there.
+        views: whose position is that of the feed.
+        intake: takes in what changes.
         name: of the subscription to the feed.
     """
 
-    def __init__(self, server: Host, views: LiveViews, name: str) -> None:
+    def __init__(self, server: Host, views: LiveViews, intake: Intake, name: str) -> None:
         self._server = server
         self._views = views
+        self._intake = intake
         self._name = name
         self._feed: Subscription | None = None
         self._followed: frozenset[str] = frozenset()
@@ -71,7 +74,7 @@ class Following:
                 if isinstance(part, Gap):
                     self._views.begin(part.seq, part.collection)
                 else:
-                    self._views.follow(part)
+                    self._intake.follow(part)
             self._views.reach(feed.position)
             with self._changed:
                 self._changed.notify_all()

@@ -8,6 +8,7 @@ from ..access.compare import Normal
 from ..access.paths import values_at
 from ..access.scope import Condition, Scope
 from ..feed.base import Change
+from .dependents import Shown
 from .keys import row_key
 from .references import References
 from .view import Emission, Loaded, View
@@ -25,24 +26,39 @@ class ViewIndex:
     def __init__(self) -> None:
         self._by_key: dict[str, View] = {}
         self._collections: dict[str, _Collection] = {}
-        self._expanding = 0
+        #: The views that show documents of a collection in rows of another, or of the same.
+        self._showing: dict[str, dict[View, None]] = {}
 
     def __len__(self) -> int:
         return len(self._by_key)
+
+    def __contains__(self, view: View) -> bool:
+        return self._by_key.get(view.key) is view
 
     def __iter__(self) -> Iterator[View]:
         return iter(tuple(self._by_key.values()))
 
     def expanding(self, changes: Iterable[Change]) -> list[tuple[View, Change]]:
         """Return which of the changes may touch which views that show other documents in their rows."""
-        if not self._expanding:
+        if not self._showing:
             return []
         return [
-            (view, change)
-            for change in changes
-            for view in self.candidates(change)
-            if view.query.projection.expands
+            (view, change) for change in changes for view in self.candidates(change) if view.dependents is not None
         ]
+
+    def showing(self, changes: Iterable[Change]) -> dict[View, set[Hashable]]:
+        """Return the rows, by view, that show the changed documents."""
+        changed: dict[str, set[Shown]] = {}
+        for change in changes if self._showing else ():
+            if change.collection in self._showing:
+                changed.setdefault(change.collection, set()).add((change.collection, row_key(change.id)))
+        found: dict[View, set[Hashable]] = {}
+        for collection, documents in changed.items():
+            for view in self._showing[collection]:
+                rows = view.rows_with(documents)
+                if rows:
+                    found.setdefault(view, set()).update(rows)
+        return found
 
     def get(self, key: str) -> View | None:
         """Return the view of that query key."""
@@ -51,13 +67,17 @@ class ViewIndex:
     def add(self, view: View) -> None:
         """Take the view in."""
         self._by_key[view.key] = view
-        self._expanding += view.query.projection.expands
+        for collection in view.query.projection.collections:
+            self._showing.setdefault(collection, {})[view] = None
         self._collections.setdefault(view.collection, _Collection()).add(view)
 
     def remove(self, view: View) -> None:
         """Let the view go."""
         if self._by_key.pop(view.key, None) is not None:
-            self._expanding -= view.query.projection.expands
+            for shown in view.query.projection.collections:
+                del self._showing[shown][view]
+                if not self._showing[shown]:
+                    del self._showing[shown]
             collection = self._collections[view.collection]
             collection.remove(view)
             if not collection.views:
@@ -113,6 +133,8 @@ class ViewIndex:
 
     def lose(self, view: View) -> None:
         """Have the view forget its rows."""
+        if view not in self:
+            return
         collection = self._collections[view.collection]
         collection.loading.pop(view, None)
         for key in view.members():

@@ -49,7 +49,7 @@ class _Markup(Projection):
         self._render = render
         self._is_strict = is_strict
         self.key = f"html {template!r} {self._inner.key}"
-        self.expands = self._inner.expands
+        self.collections = self._inner.collections
         self.paths = self._inner.paths
 
     def row(self, document: Mapping[str, Any], references: References) -> dict[str, Any]:

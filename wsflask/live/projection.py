@@ -31,8 +31,8 @@ class Node(ABC):
 
     #: A text that is equal for nodes that show the same, in every process.
     key: str
-    #: Whether documents that the value refers to are shown in it.
-    expands = False
+    #: The collections of documents that the value refers to and that are shown in it.
+    collections: frozenset[str] = frozenset()
 
     @abstractmethod
     def value(self, stored: Any, references: References) -> Any:
@@ -73,7 +73,7 @@ class Items(Node):
 
     def __init__(self, inner: Node) -> None:
         self._inner = inner
-        self.expands = inner.expands
+        self.collections = inner.collections
         self.key = f"[{inner.key}]"
 
     def value(self, stored: Any, references: References) -> Any:
@@ -107,15 +107,15 @@ class Picked(Node):
 class Selected:
     """Some declared fields of a document: (name on the wire, name in the database, node), in the order shown."""
 
-    __slots__ = ("_fields", "_fills", "expands", "key", "paths")
+    __slots__ = ("_fields", "_fills", "collections", "key", "paths")
 
     def __init__(self, fields: list[tuple[str, str, Node]], *, fills: bool) -> None:
         self._fields = fields
         #: Whether a field that is not stored is shown as null.
         self._fills = fills
         self.key = f"{'+' if fills else '-'}{_keys_text({name: node for name, _, node in fields})}"
-        #: Whether other documents are shown in some field.
-        self.expands = any(node.expands for _, _, node in fields)
+        #: The collections of other documents that are shown in some field.
+        self.collections: frozenset[str] = frozenset().union(*(node.collections for _, _, node in fields))
         #: The names in the database of what is shown.
         self.paths = tuple(path for _, path, _ in fields)
 
@@ -132,7 +132,7 @@ class Selected:
     def note_missing(self, document: Mapping[str, Any], references: References, missing: Missing) -> None:
         """Add the documents that the fields refer to, show, and that are not loaded yet."""
         for _, path, node in self._fields:
-            if node.expands:
+            if node.collections:
                 node.note_missing(document.get(path), references, missing)
 
 
@@ -141,7 +141,7 @@ class Embedded(Node):
 
     def __init__(self, selected: Selected) -> None:
         self._selected = selected
-        self.expands = selected.expands
+        self.collections = selected.collections
         self.key = f"embedded{selected.key}"
 
     def value(self, stored: Any, references: References) -> Any:
@@ -172,9 +172,8 @@ class OpenEmbedded(Embedded):
 class Expanded(Node):
     """The document that a reference points to, for who may read it; else its id."""
 
-    expands = True
-
     def __init__(self, exposure: Exposure, access: Access, projection: Projection) -> None:
+        self.collections = projection.collections | {exposure.collection}
         self._exposure = exposure
         self._access = access
         self._projection = projection
@@ -202,15 +201,20 @@ class Expanded(Node):
 class Projection:
     """The row of a document: its `_id`, then the selected fields."""
 
-    __slots__ = ("_selected", "expands", "key", "paths")
+    __slots__ = ("_selected", "collections", "key", "paths")
 
     def __init__(self, selected: Selected) -> None:
         self._selected = selected
         self.key = selected.key
-        #: Whether other documents are shown in the row.
-        self.expands = selected.expands
+        #: The collections of other documents that are shown in the row.
+        self.collections = selected.collections
         #: What has to be read of a document, by names in the database.
         self.paths = (KEY, *(path for path in selected.paths if path != KEY))
+
+    @property
+    def expands(self) -> bool:
+        """Whether other documents are shown in the row."""
+        return bool(self.collections)
 
     def row(self, document: Mapping[str, Any], references: References) -> dict[str, Any]:
         """Return the row; what it expands has to be loaded before, else it stays an id."""

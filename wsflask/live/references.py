@@ -42,6 +42,16 @@ class References:
         if identity is not None and key not in self._found.get(exposure, {}):
             missing.setdefault(exposure, {})[key] = identity
 
+    def shown_by(self, note: Callable[[References, Missing], None]) -> Missing:
+        """Return all documents that a row shows, loaded or not.
+
+        Args:
+            note: the row's way to note what is missing.
+        """
+        shown: Missing = {}
+        note(_Watched(self), shown)
+        return shown
+
     def load(self, find_missing: Callable[[References], Iterable[Missing]], timeout: float) -> None:
         """Load what is missing, and what that refers to in turn, until nothing is. May switch.
 
@@ -66,3 +76,14 @@ class References:
         for document in collection.find(query, max_time_ms=int(timeout * 1000)):
             found[row_key(document["_id"])] = document
         self._found.setdefault(exposure, {}).update(found)
+
+
+class _Watched(References):
+    """Has what the others have, and notes every document that is asked for."""
+
+    def __init__(self, references: References) -> None:
+        self._found = references._found
+
+    def note_missing(self, exposure: Exposure, identity: Any, missing: Missing) -> None:
+        if identity is not None:
+            missing.setdefault(exposure, {})[row_key(identity)] = identity

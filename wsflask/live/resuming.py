@@ -82,6 +82,9 @@ class Resuming:
         touched = self._past.since(view.collection, start_seq) if start_seq <= position else None
         if touched is None:
             return None
+        for collection in view.query.projection.collections:
+            if self._past.since(collection, start_seq) != {}:
+                return None  # what the rows show has changed: which rows, nobody remembers
         if subscriber.held is not None:
             return Held(subscriber.held, touched)
         if isinstance(view, RowsView):

@@ -78,6 +78,7 @@ class RowsView(View):
         return [emission]
 
     def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+        self._note_shown(loaded.rows)
         if not self.is_loaded:
             self._members = {key: digest(row.body) for key, row in loaded.rows.items()}
             self.is_loaded = True

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..encoding import dumps
 from ..feed.base import Change
 from ..feed.positions import moment_of
 from ..protocol.messages import Message
+from .dependents import Dependents, Shown
 from .keys import row_key
 from .projection import Projection
 from .references import Missing, References
@@ -84,14 +85,20 @@ class Row:
     id: bytes = b""
     #: What rows are sorted by; None in a view without an order.
     place: Any = None
+    #: The other documents that are shown in it.
+    shown: tuple[Shown, ...] = ()
 
 
 def row_of(query: Query, document: Mapping[str, Any], references: References) -> Row:
     """Return the row of a raw document; what it expands has to be in `references`."""
-    shown = query.projection.row(document, references)
+    row, projection = query.projection.row(document, references), query.projection
+    shown: tuple[Shown, ...] = ()
+    if projection.expands:
+        found = references.shown_by(lambda watched, missing: projection.note_missing(document, watched, missing))
+        shown = tuple((exposure.collection, key) for exposure, ids in found.items() for key in ids)
     if query.order is None:
-        return Row(dumps(shown))
-    return Row(dumps(shown), dumps(shown["_id"]), query.order.sort_key(document))
+        return Row(dumps(row), shown=shown)
+    return Row(dumps(row), dumps(row["_id"]), query.order.sort_key(document), shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,8 @@ class View(ABC):
     """
 
     __slots__ = (
-        "_access", "_head", "_projection", "_scope", "_touched", "collection", "is_loaded",
-        "key", "name", "query",
+        "_access", "_head", "_projection", "_scope", "_touched", "_touched_shown", "collection", "dependents",
+        "is_loaded", "key", "name", "query",
     )  # fmt: skip
 
     #: Whether the rows are there for whoever comes, without a query.
@@ -144,6 +151,9 @@ class View(ABC):
         self._projection = query.projection
         self._head = dumps(query.exposure.name)
         self._touched: dict[Hashable, tuple[str, Row | None]] | None = None
+        #: Which rows show which other documents, and which of those changed while a load was under way.
+        self.dependents = Dependents() if query.projection.expands else None
+        self._touched_shown: set[Shown] = set()
 
     @abstractmethod
     def __contains__(self, key: Hashable) -> bool:
@@ -190,6 +200,8 @@ class View(ABC):
             row = row_of(self.query, change.document, references)
         if self._touched is not None:
             self._touched[key] = (change.seq, row)
+        if self.dependents is not None:
+            self.dependents.note(key, row.shown if row is not None else ())
         return self._take(key, row, change) if self.is_loaded else []
 
     @abstractmethod
@@ -204,6 +216,14 @@ class View(ABC):
             assert change.document is not None
             return Emission("D", dumps(self._projection.row(change.document, _NO_REFERENCES)))
         return Emission("D", dumps({"_id": change.id}))
+
+    def rows_with(self, documents: Collection[Shown]) -> set[Hashable]:
+        """Return the rows that show one of these documents, which have changed."""
+        if self.dependents is None:
+            return set()
+        if self._touched is not None:
+            self._touched_shown.update(documents)
+        return self.dependents.rows_with(documents)
 
     # --- a load
 
@@ -220,6 +240,7 @@ class View(ABC):
     def begin_load(self) -> None:
         """Note from here on what changes: the query that is about to run may not see it."""
         self._touched = {}
+        self._touched_shown = set()
 
     def abandon_load(self) -> None:
         """Forget the load under way."""
@@ -241,6 +262,16 @@ class View(ABC):
                 loaded.rows[key] = row
         return self._adopt(loaded, position)
 
+    def stale_rows(self) -> set[Hashable]:
+        """Return the rows of the load just finished that show documents which changed meanwhile."""
+        touched, self._touched_shown = self._touched_shown, set()
+        return self.rows_with(touched)
+
+    def _note_shown(self, rows: Mapping[Hashable, Row]) -> None:
+        if self.dependents is not None:
+            for key, row in rows.items():
+                self.dependents.note(key, row.shown)
+
     @abstractmethod
     def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
         """Take the rows over."""
@@ -249,6 +280,8 @@ class View(ABC):
         """Forget the rows: continuity is lost, and a load has to follow."""
         self.is_loaded = False
         self._touched = None
+        if self.dependents is not None:
+            self.dependents.clear()
 
     # --- messages
 

@@ -11,19 +11,15 @@ from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..errors import Refusal
-from ..feed.base import Change
 from ..protocol.messages import Message
 from .asking import Asked
 from .before import Shown
 from .delivery import Delivery, position_lost
-from .expanding import loaded_references
 from .greeting import Greeting
 from .index import ViewIndex
-from .keys import row_key
 from .loading import Load, Loading
 from .loads import load_rows
 from .past import Past
-from .references import References
 from .resuming import Resuming
 from .rows import RowsView
 from .subscriber import Stage, Subscriber
@@ -62,37 +58,39 @@ class LiveViews:
         deliver: Callable[[Message, Sequence[Connection]], None],
         load: Callable[[Query, Settings, Callable[[], str]], Loaded] = load_rows,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._secret = secret
-        self._lock = threading.RLock()
-        self._index = ViewIndex()
+        self.lock = threading.RLock()
+        self.index = ViewIndex()
         self._watchers = Watchers()
-        self._past = Past(settings.view_history)
+        self.past = Past(settings.view_history)
         #: For clients that come back.
-        self.resuming = Resuming(self._lock, self._past, settings.view_history)
+        self.resuming = Resuming(self.lock, self.past, settings.view_history)
         most = settings.feed_backlog + settings.view_max_rows
-        self._delivery = Delivery(self._lock, self._watchers, deliver, most)
+        self._delivery = Delivery(self.lock, self._watchers, deliver, most)
         self._loading = Loading(
-            self._lock,
+            self.lock,
             settings.loads_at_once,
             lambda view: load(view.query, settings, lambda: self.position),
             self._load_succeeded,
             self._load_failed,
         )
+        #: Rows, by view, that show what changed while they were loaded: read again with the next changes.
+        self.stale: dict[View, set[Hashable]] = {}
         #: Every change up to here counts in the views.
         self.position = ""
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self.index)
 
     def subscriptions(self) -> list[Subscriber]:
         """Return who watches what, the oldest connection first."""
-        with self._lock:
+        with self.lock:
             return list(self._watchers)
 
     def subscriptions_of(self, ws: Connection) -> list[Subscriber]:
         """Return what the connection watches."""
-        with self._lock:
+        with self.lock:
             return self._watchers.of_connection(ws)
 
     # --- coming and going
@@ -118,11 +116,11 @@ class LiveViews:
             Refusal: too_big, when the connection has as many subscriptions as it may.
         """
         start_seq, name = parameters.get("start_seq") or "", parameters.get("view") or ""
-        with self._lock:
+        with self.lock:
             mine = self._watchers.of_connection(ws)
-            known = self._index.get(query.key)
+            known = self.index.get(query.key)
             earlier = self._watchers.find(ws, known) if known is not None else None
-            if earlier is None and len(mine) >= self._settings.subscriptions_per_connection:
+            if earlier is None and len(mine) >= self.settings.subscriptions_per_connection:
                 raise Refusal("too_big", "subscriptions of a connection")
             self._silence(earlier)
             view = self._new_view(query) if known is None else known
@@ -158,10 +156,10 @@ class LiveViews:
             Refusal: too_big (rows), unavailable (the database is too slow).
             PyMongoError: the database failed.
         """
-        is_ready = subscriber.wait(self._settings.database_timeout * _QUERIES)
+        is_ready = subscriber.wait(self.settings.database_timeout * _QUERIES)
         if is_ready and subscriber.error is None:
             return
-        with self._lock:
+        with self.lock:
             self._remove(subscriber)
         raise subscriber.error or Refusal("unavailable", "the rows took too long")
 
@@ -174,11 +172,11 @@ class LiveViews:
 
         It is told the other view's name, which rows are gone, and those that are new or have other fields.
         """
-        with self._lock:
+        with self.lock:
             old, ws = subscriber.view, subscriber.ws
             if self._watchers.find(ws, old) is not subscriber or old.key == query.key:
                 return
-            view = self._index.get(query.key) or self._new_view(query)
+            view = self.index.get(query.key) or self._new_view(query)
             before = Shown(old.digests()) if subscriber.stage is Stage.LIVE and old.is_loaded else None
             moved_from = subscriber.moved_from or old.name
             self._silence(subscriber)
@@ -196,27 +194,27 @@ class LiveViews:
 
     def judge(self, view: View) -> None:
         """Load a view again, and tell its subscribers which rows are gone, new, or have other fields."""
-        with self._lock:
+        with self.lock:
             if not view.is_loaded or view in self._loading:
-                self._lose(view)
+                self.lose(view)
                 return
             before, live = Shown(view.digests()), []
             for one in self._watchers.of_view(view):
                 if one.stage is Stage.LIVE:
                     one.stage, one.before = Stage.WAITING, before
                     live.append(one)
-            self._lose(view)
+            self.lose(view)
             self._load_for(view, live)
 
     def end(self, subscriber: Subscriber, code: str) -> None:
         """End a subscription that its user may not have any more."""
-        with self._lock:
+        with self.lock:
             if self._watchers.find(subscriber.ws, subscriber.view) is subscriber:
                 self._tell_end(subscriber, code)
 
     def detach(self, ws: Connection, name: str) -> bool:
         """End a subscription; return whether there was one."""
-        with self._lock:
+        with self.lock:
             found = [subscriber for subscriber in self._watchers.of_connection(ws) if subscriber.view.name == name]
             for subscriber in found:
                 self._remove(subscriber)
@@ -225,21 +223,21 @@ class LiveViews:
 
     def detach_all(self, ws: Connection) -> None:
         """End all subscriptions of a connection."""
-        with self._lock:
+        with self.lock:
             for subscriber in self._watchers.of_connection(ws):
                 self._remove(subscriber)
             self.sweep()
 
     def sweep(self) -> None:
         """Let go of views that nobody has watched for long."""
-        with self._lock:
-            for view in self._watchers.long_unwatched(self._settings.view_linger, self._settings.views_lingering):
+        with self.lock:
+            for view in self._watchers.long_unwatched(self.settings.view_linger, self.settings.views_lingering):
                 self._drop(view)
 
     def _new_view(self, query: Query) -> View:
         make = RowsView if query.order is None else WindowView
         view = make(query, query.name(self._secret))
-        self._index.add(view)
+        self.index.add(view)
         return view
 
     def _remove(self, subscriber: Subscriber) -> None:
@@ -264,32 +262,34 @@ class LiveViews:
     def _drop(self, view: View) -> None:
         self._watchers.forget(view)
         self._loading.forget(view)
-        self._index.remove(view)
+        self.index.remove(view)
 
     # --- loads
 
     def _load_for(self, view: View, subscribers: Iterable[Subscriber]) -> None:
         load = self._loading.get(view)
         if load is None:
-            self._index.begin_load(view)
+            self.index.begin_load(view)
             load = self._loading.start(view)
         load.waiting.extend(subscribers)
 
     def _load_succeeded(self, load: Load, loaded: Loaded) -> bool:
         view = load.view
-        if load.is_stale or view.touched > self._settings.feed_backlog:
+        if load.is_stale or view.touched > self.settings.feed_backlog:
             load.is_stale = False
-            self._index.begin_load(view)
+            self.index.begin_load(view)
             return False
         self._loading.forget(view)
         befores = [self.resuming.before(subscriber, self.position) for subscriber in load.waiting]
-        for emission in self._index.finish_load(view, loaded, self.position):
-            self._tell(view, self.position, emission)
+        for emission in self.index.finish_load(view, loaded, self.position):
+            self.tell(view, self.position, emission)
         greeting = Greeting(view, view.rows() if isinstance(view, WindowView) else loaded.rows, self.position)
         for subscriber, before in zip(load.waiting, befores, strict=True):
             greeting.greet(subscriber, before)
             self._delivery.start(subscriber)
-        self._refill(view)
+        if stale := view.stale_rows():
+            self.stale[view] = stale
+        self.refill(view)
         return True
 
     def _load_failed(self, load: Load, error: Exception) -> bool:
@@ -302,20 +302,21 @@ class LiveViews:
                 subscriber.fail(error)
                 self._remove(subscriber)
         if isinstance(error, Refusal):
-            self._end(view, error.code)
+            self.end_all(view, error.code)
         elif self._watchers.is_watched(view):
             _log.warning("a view of %s is loaded again later", view.query.exposure.name)
             return True
         self._loading.forget(view)
-        self._index.abandon_load(view)
+        self.index.abandon_load(view)
         self._drop_if_useless(view)
         return False
 
-    def _refill(self, view: View) -> None:
+    def refill(self, view: View) -> None:
+        """Have a window loaded of which too many rows have left."""
         if isinstance(view, WindowView) and view.needs_rows:
             self._load_for(view, ())
 
-    def _end(self, view: View, code: str) -> None:
+    def end_all(self, view: View, code: str) -> None:
         """End all subscriptions to the view: it cannot be shown."""
         for subscriber in self._watchers.of_view(view):
             self._tell_end(subscriber, code)
@@ -330,66 +331,33 @@ class LiveViews:
 
     def begin(self, position: str = "", collection: str | None = None) -> None:
         """Follow from the position on; what was held before, of all collections or of one, may have missed changes."""
-        with self._lock:
+        with self.lock:
             self.position = max(self.position, position) if collection is not None else position
-            self._past.begin(position, collection)
-            for view in self._index:
+            self.past.begin(position, collection)
+            for view in self.index:
                 if collection is None or view.collection == collection:
-                    self._lose(view)
+                    self.lose(view)
 
     def reach(self, position: str) -> None:
         """Note that everything up to the position has been taken in."""
-        with self._lock:
-            if not self._past.is_begun:
-                self._past.begin(position)
+        with self.lock:
+            if not self.past.is_begun:
+                self.past.begin(position)
             self.position = max(self.position, position)
 
-    def follow(self, changes: Sequence[Change], seq: str = "") -> None:
-        """Take changes in, in their order, and send what they mean. May switch, to load what rows refer to.
-
-        Args:
-            seq: what clients are told as the position, in place of the changes' own.
-        """
-        with self._lock:
-            wanted = self._index.expanding(changes)
-        references = loaded_references(wanted, self._settings.database_timeout)
-        for change in changes:
-            with self._lock:
-                self._apply(change, references, seq or change.seq or self.position)
-
-    def _apply(self, change: Change, references: References, seq: str) -> None:
-        for view in self._index.candidates(change):
-            try:
-                if view.missing(change, references):
-                    self._lose(view)
-                    continue
-                emissions = self._index.apply(view, change, references)
-            except Exception:
-                _log.exception("a change could not be shown in a view of %s", view.query.exposure.name)
-                self._lose(view)
-                continue
-            for emission in emissions:
-                self._tell(view, seq, emission)
-            if len(view) > self._settings.view_max_rows and view.holds_rows is False:
-                self._end(view, "too_big")
-            elif emissions:
-                self._refill(view)
-        if change.seq:
-            self._past.note(change.collection, change.seq, row_key(change.id), change.op)
-            self.position = max(self.position, change.seq)
-
-    def _tell(self, view: View, seq: str, emission: Emission) -> None:
+    def tell(self, view: View, seq: str, emission: Emission) -> None:
+        """Tell the subscribers of a view; who has not taken its rows for too long comes again."""
         for one in self._delivery.tell(self._watchers.of_view(view), view.message(seq, emission)):
             self._remove(one)
             position_lost(one.ws)
 
-    def _lose(self, view: View) -> None:
+    def lose(self, view: View) -> None:
         """Have the view loaded anew, and its subscribers told to drop their rows."""
-        self._index.lose(view)
+        self.index.lose(view)
         load = self._loading.get(view)
         if load is not None:
             load.is_stale = True
-            self._index.begin_load(view)
+            self.index.begin_load(view)
         lost = [one for one in self._watchers.of_view(view) if one.stage is not Stage.WAITING]
         for subscriber in lost:
             subscriber.stage = Stage.WAITING

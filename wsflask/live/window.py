@@ -108,6 +108,8 @@ class WindowView(View):
             key = self._keys.pop()
             self._dropped.append(key)
             del self._rows[key], self._places[-1]
+            if self.dependents is not None:
+                self.dependents.note(key, ())
             self._is_complete = False
 
     def take_dropped(self) -> Iterable[Hashable]:
@@ -135,6 +137,7 @@ class WindowView(View):
         return self._adopt(loaded, position) if before is None else self._change_to(loaded, position, before)
 
     def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+        self._note_shown(loaded.rows)
         in_order = sorted(loaded.rows.items(), key=lambda item: item[1].place)
         self._rows = dict(in_order)
         self._keys = [key for key, _ in in_order]
