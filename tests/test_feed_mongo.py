@@ -228,6 +228,23 @@ def test_a_reply_that_ends_in_the_midst_of_a_moment_is_completed(feed: MongoFeed
     assert len({moment_of(item.seq) for item in items}) == 1
 
 
+def test_a_moment_with_too_much_to_wait_for_comes_in_pieces_and_none_is_lost(
+    feed: MongoFeed, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsflask.feed.tail._MOST_HELD", 1500)
+    gates = database["feed_gates"]
+    with feed.watch(Gate) as subscription:
+        gates.insert_one({"_id": -1})
+        next_change(subscription)
+        with database.client.start_session() as session, session.start_transaction():
+            gates.insert_many([{"_id": number} for number in range(3500)], session=session)
+        changes = [next_change(subscription) for _ in range(3500)]
+
+        assert [change.id for change in changes] == list(range(3500))
+        assert [change.seq for change in changes] == [numbered(changes[0].seq, number) for number in range(3500)]
+        assert wait_until(lambda: subscription.position >= changes[0].seq)
+
+
 def test_a_moment_larger_than_a_reply_is_told_whole(feed: MongoFeed, database: Database) -> None:
     """A transaction of 24 MB in two collections: the server can not send it at once."""
     with feed.watch(Gate, Lounge) as subscription:
@@ -508,7 +525,7 @@ def test_a_position_that_the_oplog_has_dropped_is_a_gap(own_mongo: EmbeddedMongo
                 return first is not None and position_of(first["ts"]) > old
 
             wait_until(write_past_it, timeout=6 * PATIENCE)
-            with pytest.raises(HistoryLost, match="history"):
+            with pytest.raises(HistoryLost, match="is gone"):
                 feed.touches(Gate, old, feed.position, 100)
             feed._progress.position = old
             with feed.watch(Lounge) as lounges:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
+from ..feed.positions import moment_of
 from ..service import Host
 from .intake import Intake
 from .views import LiveViews
@@ -99,11 +100,12 @@ class Following:
 
     def reach(self, position: str, timeout: float) -> bool:
         """Wait until every change up to a position is in the views; return whether it came to that. May switch."""
+        moment = moment_of(position)
 
         def is_reached() -> bool:
-            if self._feed is not None and self._views.position < position:
-                self._feed.wake_at(position)
-            return self._views.position >= position
+            if self._feed is not None and self._views.position < moment:
+                self._feed.wake_at(moment)
+            return self._views.position >= moment
 
         with self._changed:
             return self._changed.wait_for(is_reached, timeout)

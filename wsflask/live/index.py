@@ -32,6 +32,11 @@ class ViewIndex:
     def __len__(self) -> int:
         return len(self._by_key)
 
+    @property
+    def rows(self) -> int:
+        """How many rows all views have together."""
+        return sum(collection.rows for collection in self._collections.values())
+
     def __contains__(self, view: View) -> bool:
         return self._by_key.get(view.key) is view
 
@@ -150,6 +155,8 @@ class _Collection:
         self.loading: dict[View, None] = {}
         self._by_value: dict[str, dict[Normal, dict[View, None]]] = {}
         self._unindexed: dict[View, None] = {}
+        #: How many rows the views have.
+        self.rows = 0
         #: A view that has the row, or a tuple of those: mostly it is one, and then costs no tuple.
         self._holders: dict[Hashable, View | tuple[View, ...]] = {}
 
@@ -184,6 +191,7 @@ class _Collection:
             del self._by_value[field]
 
     def joined(self, view: View, key: Hashable) -> None:
+        self.rows += 1
         held = self._holders.get(key)
         if held is None:
             self._holders[key] = view
@@ -194,9 +202,12 @@ class _Collection:
         held = self._holders.get(key)
         if held is view:
             del self._holders[key]
-        elif isinstance(held, tuple):
+        elif isinstance(held, tuple) and view in held:
             kept = tuple(other for other in held if other is not view)
             self._holders[key] = kept if len(kept) > 1 else kept[0]
+        else:
+            return
+        self.rows -= 1
 
     def candidates(self, change: Change) -> list[View]:
         found: dict[View, None] = dict.fromkeys(self._held(row_key(change.id)))

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from ..access.exposure import Exposure
 from ..feed.base import HistoryLost, Touch
+from ..feed.positions import moment_of
 from .before import Before, Held, Told, Unknown
 from .keys import row_key
 from .past import Past
@@ -79,7 +80,7 @@ class Resuming:
         view, start_seq = subscriber.view, subscriber.start_seq
         if subscriber.before is not None or not start_seq:
             return subscriber.before
-        touched = self._past.since(view.collection, start_seq) if start_seq <= position else None
+        touched = self._past.since(view.collection, start_seq) if moment_of(start_seq) <= position else None
         if touched is None:
             return None
         for collection in view.query.projection.collections:

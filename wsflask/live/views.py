@@ -113,7 +113,8 @@ class LiveViews:
             asked: what the client asked for.
 
         Raises:
-            Refusal: too_big, when the connection has as many subscriptions as it may.
+            Refusal: too_big, when the connection has as many subscriptions as it may; unavailable, when the views of
+                this process have as many rows as they may.
         """
         start_seq, name = parameters.get("start_seq") or "", parameters.get("view") or ""
         with self.lock:
@@ -122,6 +123,8 @@ class LiveViews:
             earlier = self._watchers.find(ws, known) if known is not None else None
             if earlier is None and len(mine) >= self.settings.subscriptions_per_connection:
                 raise Refusal("too_big", "subscriptions of a connection")
+            if known is None and self.index.rows >= self.settings.view_rows_in_all:
+                raise Refusal("unavailable", "the rows of all views of this process")
             self._silence(earlier)
             view = self._new_view(query) if known is None else known
             subscriber = Subscriber(ws, view, parameters, asked)
