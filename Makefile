@@ -61,6 +61,8 @@ bench: $(BENCH)/installed benchmarks/node_modules/.installed
 	@$(BENCH)/bin/python -m benchmarks $(if $(QUICK),--quick) $(ARGS)
 
 bench-views: $(BENCH)/installed
+	$(call say,Build the load generator)
+	@$(MAKE) --silent --no-print-directory -C benchmarks
 	$(call say,Measure live views; nothing else should run now)
 	@$(BENCH)/bin/python -m benchmarks.views $(if $(QUICK),--quick) $(ARGS)
 

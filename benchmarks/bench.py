@@ -73,6 +73,11 @@ class Bench:
             yield Rig(contender, server, load, uri)
 
     @property
+    def folder(self) -> Path:
+        """A folder for what lives as long as the bench."""
+        return self._folder
+
+    @property
     def cookies(self) -> list[str]:
         """The Cookie header of each user."""
         return self._cookies.read_text().splitlines()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -72,6 +73,22 @@ class Generator:
         """Have so many clients each keep one echo in flight."""
         return self._ask("echo", seconds, clients, size)
 
+    def say(self, text: str) -> dict[str, Any]:
+        """Have each client send a message, and return when they have been silent for a while."""
+        return self._ask("say", text)
+
+    @contextlib.contextmanager
+    def listening(self, messages: int, seconds: float, file: Path) -> Iterator[dict[str, Any]]:
+        """Note when each client gets each of so many changes, while the body causes them; the figures come at its end.
+
+        The file has them in nanoseconds on the monotonic clock: an int64 for each client, change by change.
+        """
+        figures: dict[str, Any] = {}
+        line = f"listen {messages} {seconds:g} {file}"
+        os.write(self._stdin, line.encode() + b"\n")
+        yield figures
+        figures.update(self._answered(line))
+
     def stall(self, clients: int) -> dict[str, Any]:
         """Stop reading from so many sockets."""
         return self._ask("stall", clients)
@@ -103,6 +120,9 @@ class Generator:
             os.write(self._stdin, line.encode() + b"\n")
         except BrokenPipeError:
             raise self._failed(f"{line}: the generator has ended ({self._process.poll()})") from None
+        return self._answered(line)
+
+    def _answered(self, line: str) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self._answer(line))
         if "error" in answer:
             raise self._failed(f"{line}: {answer['error']} {answer.get('server_said', '')}".rstrip())

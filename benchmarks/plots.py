@@ -70,8 +70,8 @@ def write_views(results: Results, folder: Path) -> None:
         spreads = [results.spread("view_change", str(size), "us") for size in sizes]
         known = [spread for spread in spreads if spread is not None]
         medians = [spread.median for spread in known]
-        reach = [_below(known), _above(known)]
-        axes.errorbar(sizes, medians, yerr=reach, color=_OURS, marker="o", linewidth=2, capsize=3)
+        ranges = [_below(known), _above(known)]
+        axes.errorbar(sizes, medians, yerr=ranges, color=_OURS, marker="o", linewidth=2, capsize=3)
         for size, spread in zip(sizes, known, strict=True):
             axes.annotate(_label(spread), (size, spread.high), (0, 6), textcoords="offset points", ha="center")
         axes.set_xscale("log")

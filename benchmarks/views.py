@@ -68,7 +68,7 @@ def main(*, quick: bool, smoke: bool, results: Path | None, docs: bool, earlier:
         return
     found = Results(machine=versions.describe())
     sizes = _SMOKE if smoke else _QUICK if quick else _FULL
-    path = results or _RESULTS / ("smoke.json" if smoke else "quick.json" if quick else "views.json")
+    path = results or _RESULTS / f"views{'-smoke' if smoke else '-quick' if quick else ''}.json"
     try:
         _measure(found, sizes)
     finally:

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.goals import GOALS, summary
 from benchmarks.report import TABLES, number, replace_tables
 from benchmarks.results import Results, Sample, Spread
+from benchmarks.views_report import VIEW_GOALS, VIEW_TABLES
 from tests.harness import ROOT
 
 
@@ -76,7 +77,14 @@ def test_tables_are_replaced_between_their_markers() -> None:
 def test_the_page_shows_every_table() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
 
-    assert [name for name in TABLES if f"<!-- begin table {name} -->" not in page] == []
+    assert [name for name in (*TABLES, *VIEW_TABLES) if f"<!-- begin table {name} -->" not in page] == []
+
+
+def test_a_report_leaves_the_tables_of_another_alone() -> None:
+    text = "<!-- begin table view_goals -->\nold\n<!-- end -->\n"
+
+    assert replace_tables(text, results()) == text
+    assert "| wsflask | median |" in replace_tables(text, results(), VIEW_TABLES)
 
 
 @pytest.mark.slow
@@ -95,3 +103,18 @@ def test_the_benchmarks_run_against_the_limit_and_wsflask(tmp_path: Path) -> Non
     assert {("fanout", "limit"), ("fanout", "wsflask"), ("crowd", "wsflask"), ("costs", "wsflask")} <= measured
     names = [pair.partition("=")[0] for pair in ended.stdout.splitlines()[-1].split()]
     assert names == [goal.name for goal in GOALS if goal.name is not None]
+
+
+@pytest.mark.slow
+def test_the_benchmarks_of_views_run(tmp_path: Path) -> None:
+    if shutil.which("cc") is None or shutil.which("make") is None:
+        pytest.skip("there is no C compiler")
+    subprocess.run(["make", "-C", str(ROOT / "benchmarks")], capture_output=True, check=True)
+    command = [sys.executable, "-m", "benchmarks.views", "--smoke", "--results", str(tmp_path / "smoke.json")]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+
+    assert ended.returncode == 0, ended.stderr
+    pairs = dict(pair.split("=") for pair in ended.stdout.splitlines()[-1].split())
+    assert list(pairs) == [goal.name for goal in VIEW_GOALS]
+    assert all(float(value) > 0 for name, value in pairs.items() if name != "cost_50000_vs_10")

@@ -39,6 +39,9 @@ static const char HELP[] =
     "  rounds COUNT BURST SIZE       ask for a broadcast of BURST messages and wait until all have got them,\n"
     "                                COUNT times, or for a time: 5s\n"
     "  echo SECONDS CLIENTS SIZE     each of CLIENTS keeps one request in flight\n"
+    "  say TEXT                      each socket sends this, once; then wait until they are silent for 0.3 s\n"
+    "  listen FRAMES SECONDS FILE    wait until each socket has got so many messages with \"op\":\"U\", and write when to\n"
+    "                                FILE: nanoseconds on the monotonic clock, 8 bytes each, message by message\n"
     "  stall K, unstall              the last K sockets are not read, nor waited for; read them again\n"
     "  wait SECONDS                  answer pings, nothing else\n"
     "  memory                        of the server's processes\n"
@@ -478,6 +481,86 @@ static void command_echo(double seconds, size_t clients, size_t size)
         answer_echo(&passed);
 }
 
+/* ---- listening ---- */
+
+static struct {
+    int64_t *times; /* of all sockets for the first message, then for the second */
+    size_t frames, clients, complete;
+} heard;
+
+static void listen_frames(struct peer *peer, unsigned counted, int64_t now)
+{
+    for (; counted && peer->frames < heard.frames; counted--)
+        heard.times[peer->frames++ * heard.clients + (size_t)(peer - swarm.peers)] = now;
+    heard.complete += peer->frames == heard.frames && peer->asked == 0;
+    peer->asked = peer->frames == heard.frames; /* counted as complete once */
+}
+
+static bool write_times(const char *name)
+{
+    size_t size = heard.frames * heard.clients;
+    FILE *file = fopen(name, "wb");
+    bool whole = file && fwrite(heard.times, sizeof *heard.times, size, file) == size;
+    return file && fclose(file) == 0 && whole;
+}
+
+static void command_listen(size_t frames, double seconds, const char *name)
+{
+    heard.clients = run_start();
+    heard.frames = frames;
+    heard.complete = 0;
+    if (heard.clients == 0 || heard.clients != swarm.count || frames == 0 || frames > TEXT_LIMIT) {
+        fail("%zu messages to %zu sockets of %zu", frames, heard.clients, swarm.count);
+        return;
+    }
+    free(heard.times);
+    heard.times = calloc(frames * heard.clients, sizeof *heard.times);
+    if (!heard.times)
+        abort();
+    struct meter meter = meter_start();
+    int64_t until = meter.wall + (int64_t)(seconds * 1e9);
+    swarm.marker = "\"op\":\"U\"";
+    swarm.on_frames = listen_frames;
+    while (heard.complete < heard.clients && clock_now() < until)
+        peers_pump(until);
+    struct meter passed = meter_stop(&meter);
+    run_stop();
+    if (heard.complete < heard.clients) {
+        fail("%zu of %zu sockets got all %zu messages", heard.complete, heard.clients, frames);
+        return;
+    }
+    if (!write_times(name)) {
+        fail("%s cannot be written", name);
+        return;
+    }
+    json_begin();
+    json_count("frames", heard.frames * heard.clients);
+    json_number("seconds", (double)passed.wall / 1e9, 6);
+    answer_cpu(&passed);
+    answer_load(&passed);
+    answer_closed();
+    json_end();
+}
+
+static void command_say(const char *text)
+{
+    size_t said = 0;
+    for (size_t i = 0; i < swarm.count; i++)
+        if (peer_counts(&swarm.peers[i])) {
+            peer_send_text(&swarm.peers[i], text, strlen(text));
+            said++;
+        }
+    swarm.last_heard = clock_now();
+    if (!settle(swarm.last_heard + timeout)) {
+        fail("%zu sockets do not become silent", said);
+        return;
+    }
+    json_begin();
+    json_count("said", said);
+    answer_closed();
+    json_end();
+}
+
 /* ---- the small ones ---- */
 
 static void command_stall(size_t wanted)
@@ -551,7 +634,7 @@ static void obey(const char *line)
     size_t a, b;
     unsigned long long burst;
     double seconds;
-    char unit;
+    char unit, name[128];
     int fields, gone = server_missing(pids, pid_count);
     if (gone)
         fail("the server's process %d is gone", gone);
@@ -565,6 +648,10 @@ static void obey(const char *line)
         command_rounds(0, (int64_t)(seconds * 1e9), burst, b);
     else if (sscanf(line, "echo %lf %zu %zu", &seconds, &a, &b) == 3)
         command_echo(seconds, a, b);
+    else if (strncmp(line, "say ", 4) == 0)
+        command_say(line + 4);
+    else if (sscanf(line, "listen %zu %lf %127s", &a, &seconds, name) == 3)
+        command_listen(a, seconds, name);
     else if (sscanf(line, "stall %zu", &a) == 1)
         command_stall(a);
     else if (strcmp(line, "unstall") == 0)

@@ -16,6 +16,8 @@ __all__ = ["Asking"]
 
 _WEIGHTS = {"Order": 6, "Product": 2, "Animal": 3, "Cat": 1, "Ticket": 4, "Note": 3, "Shipment": 3}
 _ORDERED = ("<", "<=", ">", ">=")
+#: Kinds that cannot be sorted by; by a reference one can, but who does.
+_UNORDERED = ("embedded", "dict", "reference", "uuid")
 #: Share of requests for a field that the user does not see.
 _FORBIDDEN = 0.02
 
@@ -138,7 +140,7 @@ class Asking:
 
     def _window(self, name: str, sees: list[str]) -> dict[str, Any]:
         rng = self._rng
-        plain = [wire for wire in sees if CLASSES[name].fields[wire].kind not in ("embedded", "dict", "reference")]
+        plain = [wire for wire in sees if CLASSES[name].fields[wire].kind not in _UNORDERED]
         names = rng.sample(plain, min(len(plain), rng.randint(1, 2)))
         keys = [rng.choice(("", "-")) + wire for wire in names]
         found: dict[str, Any] = {"limit": rng.choice((1, 3, 10, 25))} if rng.random() < 0.85 else {}

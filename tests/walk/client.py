@@ -102,6 +102,7 @@ class WalkingClient:
         self._counts = counts
         self._arrivals = arrivals
         self._connection: Client | None = None
+        self._started = time.monotonic()
         self._numbers = 0
         self._asked: dict[str, Subscription] = {}
         self._leaving: set[str] = set()
@@ -202,7 +203,7 @@ class WalkingClient:
         subscription.state = "asking"
         subscription.asked = time.monotonic()
         subscription.began = subscription.began or subscription.asked
-        subscription.log.append(f"-> {msgspec.json.encode(data).decode()[:400]}")
+        self._note(subscription, f"-> {msgspec.json.encode(data).decode()[:400]}")
         self._asked[self._send("subscribe", data)] = subscription
 
     def catch_up(self, position: str) -> AsyncResult[Any]:
@@ -223,7 +224,7 @@ class WalkingClient:
             if subscription is not None:
                 subscription.state = payload["code"]
                 subscription.rows, subscription.order = {}, None
-                subscription.log.append(f"<- {payload['code']}")
+                self._note(subscription, f"<- {payload['code']}")
         elif channel == "documents":
             self.heard = time.monotonic()
             if number is not None:
@@ -236,7 +237,7 @@ class WalkingClient:
         if subscription is None:
             self._leaving.discard(payload.get("view"))
             return
-        subscription.log.append(f"<- {msgspec.json.encode(payload).decode()[:300]}")
+        self._note(subscription, f"<- {msgspec.json.encode(payload).decode()}")
         had = subscription.view
         subscription.state, subscription.view = "live", payload["view"]
         subscription.pending, subscription.reply_seq = payload["rows"], payload["seq"]
@@ -264,11 +265,15 @@ class WalkingClient:
     def _changed(self, text: str, payload: dict[str, Any]) -> None:
         view, op = payload["view"], payload["op"]
         found = [each for each in self.everything if each.state == "live" and each.view == view]
-        if not found and view not in self._leaving:
+        if op == "moved" and view in self._leaving:
+            # It moved before the server heard that we leave.
+            self._leaving.add(payload["to"])
+            self._send("unsubscribe", {"view": payload["to"]})
+        elif not found and view not in self._leaving:
             self.faults.append(f"client {self.number}: {op} for a view that it does not have: {text[:300]}")
         self._counts["messages"] += 1
         for subscription in found:
-            subscription.log.append(f"<- {text[:400]}")
+            self._note(subscription, f"<- {text[35:400]}")
             is_stray = self._apply(subscription, op, payload)
             self._arrivals.append(Arrival(self.user, self.heard, text, payload, subscription, is_stray))
 
@@ -318,6 +323,9 @@ class WalkingClient:
         else:
             self._fault(subscription, f"{payload['op']} behind {after}, which is no row")
             order.append(identity)
+
+    def _note(self, subscription: Subscription, text: str) -> None:
+        subscription.log.append(f"{time.monotonic() - self._started:8.3f} {text}")
 
     def _fault(self, subscription: Subscription, what: str) -> None:
         log = "\n    ".join(list(subscription.log)[-8:])
