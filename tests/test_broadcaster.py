@@ -563,6 +563,79 @@ def test_who_comes_back_gets_exactly_what_was_missed(world: World) -> None:
     assert back.ops[2:] == [("U", "1")]
 
 
+@pytest.fixture
+def other(world: World) -> Iterator[World]:
+    """Another worker, that begins when it is started."""
+    made = World(world.database, world.settings, world.exposures, MongoFeed(world.settings), Room())
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True], ids=["another worker", "a worker that began later"])
+def test_who_comes_back_elsewhere_gets_exactly_what_was_missed(world: World, other: World, is_restarted: bool) -> None:
+    if not is_restarted:
+        other.feed.start()
+        other.start()
+    client = world.client(ANN)
+    view = client.subscribe()["view"]
+    world.database["flights"].insert_one({"_id": "4", "c": "UA"})
+    world.settle()
+    last = client.got[-1]["seq"]
+    client.close(1006)
+
+    world.database["flights"].update_one({"_id": "1"}, {"$set": {"gate": "C"}})
+    world.database["flights"].delete_one({"_id": "2"})
+    world.database["flights"].update_one({"_id": "4"}, {"$set": {"c": "DL"}})
+    world.database["flights"].insert_one({"_id": "5", "c": "UA"})
+    if is_restarted:
+        world.stop()
+        other.feed.start()
+        other.start()
+    back = other.client(ANN)
+    answer = back.subscribe(view=view, start_seq=last, rows=["1", "2", "4", "never there"])
+
+    assert (answer["state"], answer["view"], answer["rows"]) == ("resumed", view, 5)
+    assert sorted(back.ops) == [("I", "5"), ("R", "2"), ("R", "4"), ("R", "never there"), ("U", "1")]
+    assert [one["seq"] for one in back.got[:-1]] == [last] * 4
+    assert back.got[-1]["seq"] > last
+    again = other.client(ANN).subscribe(view=view, start_seq=back.got[-1]["seq"], rows=["1", "5"])
+    assert (again["state"], again["rows"], again["seq"]) == ("resumed", 0, again["seq"])
+
+
+def test_without_its_rows_who_comes_back_elsewhere_is_reset_where_a_row_may_have_left(
+    world: World, other: World
+) -> None:
+    other.feed.start()
+    other.start()
+    client = world.client(ANN)
+    view = client.subscribe()["view"]
+    last = client.got[-1]["seq"]
+
+    world.database["flights"].update_one({"_id": "1"}, {"$set": {"gate": "C"}})
+    world.settle()
+    assert other.client(ANN).subscribe(view=view, start_seq=last)["state"] == "resumed"
+    other.broadcaster.views.begin(other.broadcaster.views.position)  # as if it had not been watched there before
+    world.database["flights"].delete_one({"_id": "2"})
+    world.settle()
+    assert other.client(ANN).subscribe(view=view, start_seq=last)["state"] == "reset"
+
+
+def test_a_position_before_a_collection_was_dropped_means_a_reset(world: World, other: World) -> None:
+    client = world.client(ANN)
+    answer = client.subscribe()
+    last = client.got[-1]["seq"]
+    world.database["flights"].drop()
+    harness.wait_until(lambda: client.rows(answer["view"]) == {})
+    world.database["flights"].insert_one({"_id": "9", "c": "UA"})
+    other.feed.start()
+    other.start()
+
+    for where in (world, other):
+        back = where.client(ANN)
+        assert back.subscribe(view=answer["view"], start_seq=last, rows=["1", "2"])["state"] == "reset"
+        assert back.ops == [("L", "9")]
+
+
 def test_a_position_that_is_not_known_means_a_reset_and_a_fresh_load(world: World) -> None:
     first = world.client(ANN)
     view = first.subscribe()["view"]

@@ -43,6 +43,23 @@ def test_who_comes_alone_is_served_at_once(given_up: list[int]) -> None:
     gevent.sleep(0.02)
 
 
+def test_rounds_may_lie_further_apart(given_up: list[int]) -> None:
+    rounds = Rounds()
+    gather = Gather("test", rounds, given_up.extend, pause=0.1)
+
+    gather.add(1)
+    gevent.sleep(0.03)
+    for number in (2, 3):
+        gather.add(number)
+        gevent.sleep(0.01)
+    before = list(rounds.rounds)
+    wait_until(lambda: rounds.count() == 3)
+
+    assert before == [[1]]
+    assert rounds.rounds == [[1], [2, 3]]
+    gevent.sleep(0.15)
+
+
 def test_those_who_come_meanwhile_share_the_next_round_in_their_order(given_up: list[int]) -> None:
     rounds = Rounds(seconds=0.01)
     gather = Gather("test", rounds, given_up.extend)

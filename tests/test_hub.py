@@ -81,6 +81,19 @@ def test_leaving_twice_or_without_having_come_is_told() -> None:
     assert [hub.remove(ADA1), hub.remove(ADA1), hub.remove(EVE)] == [True, False, False]
 
 
+def test_who_becomes_another_is_found_by_his_groups_of_now() -> None:
+    ada, eve = connect("ada", "staff"), connect("eve")
+    hub = hub_of(ada)
+
+    taken_in = [hub.become(each, Identity(None, each.user_id, frozenset({"crew"}), "s")) for each in (ada, eve)]
+
+    assert taken_in == [True, False]
+    assert ada.groups == eve.groups == {"crew"}
+    assert hub.select(Recipients(groups=("staff", "crew"))) == [ada]
+    assert hub.remove(ada)
+    assert hub._by_group == {}
+
+
 def test_a_message_goes_out_as_the_same_bytes_to_all_of_a_form() -> None:
     plain, other, v1 = connect("ada"), connect("bob"), connect("eve", form="v1")
     message = Message("echo", {"a": 1}, seq="7")

@@ -123,10 +123,10 @@ class Guild:
         connection.start()
         return connection
 
-    def settle(self, count: int = 1) -> None:
+    def settle(self) -> None:
         """Wait until the first clients were judged, as those are who come while the feed begins to be followed."""
         wait_until(lambda: self.people._since[True] and (not self.people._classes or self.people._since[False]))
-        gevent.sleep(0.25)
+        gevent.sleep(250 * MS)
         self.judge.judged.clear()
 
 
@@ -371,6 +371,7 @@ def test_a_change_between_the_handshake_of_the_first_client_and_the_feed_is_seen
     ada = guild.enter(user, identity=identity)
 
     wait_until(lambda: ada.user.title == "boss")
+    guild.settle()
     guild.server.stop()
 
 
@@ -508,6 +509,7 @@ def test_users_of_another_server_are_looked_at_by_the_check_of_sessions(
     ada = guild.enter(Stranger(name="ada"))
 
     wait_until(lambda: "counts within WSFLASK_SESSION_CHECK_INTERVAL" in caplog.text)
+    gevent.sleep(0.25)
 
     assert ada.is_open
     guild.server.stop()

@@ -40,6 +40,8 @@ class Resuming:
         self._past = past
         self._most = most
         self._reaching = threading.Lock()
+        #: By collection, up to where it is known that the history does not tell: nobody makes us ask again and again.
+        self._lost: dict[str, str] = {}
 
     def reach_back(self, exposure: Exposure, start_seq: str, history: History) -> None:
         """Learn what changed in the class's collection since a position, if it is not known. May switch.
@@ -56,6 +58,7 @@ class Resuming:
             try:
                 touches = history(exposure.document_class, start_seq, floor, self._most)
             except HistoryLost:
+                self._lost[exposure.collection] = max(start_seq, self._lost.get(exposure.collection, ""))
                 return
             except PyMongoError as error:
                 _log.warning("the history of %s could not be read: %s", exposure.name, type(error).__name__)
@@ -66,10 +69,10 @@ class Resuming:
                     self._past.extend(exposure.collection, start_seq, earlier)
 
     def _is_known(self, collection: str, start_seq: str) -> bool:
-        """Return whether it is known what changed since, or nothing is known at all."""
+        """Return whether it is known what changed since, or that this cannot be known."""
         with self._lock:
             floor = self._past.floor(collection)
-            return not floor or floor <= start_seq
+            return not floor or floor <= start_seq or start_seq <= self._lost.get(collection, "")
 
     def before(self, subscriber: Subscriber, position: str) -> Before | None:
         """Return what a client has already; None: that cannot be told, or it has nothing.

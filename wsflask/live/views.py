@@ -184,7 +184,8 @@ class LiveViews:
             moved_from = subscriber.moved_from or old.name
             self._silence(subscriber)
             self._watchers.remove(subscriber)
-            subscriber.view, subscriber.parameters, subscriber.stage = view, parameters, Stage.WAITING
+            subscriber.view, subscriber.stage = view, Stage.WAITING
+            subscriber.parameters = {**parameters, "view": view.name}
             subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
             same = self._watchers.find(ws, view)
             if same is not None:  # the connection watches that view already: what were two are one now
