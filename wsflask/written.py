@@ -12,6 +12,7 @@ from mongoengine.connection import ConnectionFailure
 from pymongo.errors import PyMongoError
 
 from .config import Settings
+from .feed.positions import position_of
 
 __all__ = ["POSITION_HEADER", "may_have_written", "stamp"]
 
@@ -38,7 +39,7 @@ def stamp(response: Response, settings: Settings) -> Response:
     """
     time = _operation_time() if settings.feed != "signals" else None
     if time is not None:
-        response.headers[POSITION_HEADER] = f"{time.time << 32 | time.inc:020d}"
+        response.headers[POSITION_HEADER] = position_of(time)
     return response
 
 

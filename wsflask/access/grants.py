@@ -27,7 +27,7 @@ class Access:
     predicate are one user's alone.
     """
 
-    __slots__ = ("alternatives", "key", "predicate")
+    __slots__ = ("__weakref__", "alternatives", "key", "predicate")
 
     def __init__(self, alternatives: Iterable[Scope] = (), predicate: Predicate | None = None) -> None:
         by_key = {scope.key: scope for scope in _merged(alternatives)}

@@ -27,6 +27,7 @@ _PLAIN: Final[dict[str, tuple[type, ...]]] = {
     "bool": (bool,),
     "objectId": (ObjectId,),
 }
+_PLAIN_TYPES: Final = frozenset(plain for types in _PLAIN.values() for plain in types)
 
 
 def matcher(field: str, op: str, targets: frozenset[Normal]) -> Matches:
@@ -58,15 +59,14 @@ def _at_field(field: str, one: _Test, many: _Test) -> Matches:
 
 
 def _equal(targets: frozenset[Normal]) -> tuple[_Test, _Test]:
-    by_type = {
-        plain: frozenset(value for kind, value in targets if kind == name)
-        for name, types in _PLAIN.items()
-        for plain in types
-    }
+    by_type: dict[type, frozenset[Any]] = {}
+    for name in {kind for kind, _ in targets if kind in _PLAIN}:
+        by_type.update(dict.fromkeys(_PLAIN[name], frozenset(value for kind, value in targets if kind == name)))
 
     def one(value: Any) -> bool:
-        known = by_type.get(type(value))
-        return value in known if known is not None else normal(value) in targets
+        kind = type(value)
+        known = by_type.get(kind)
+        return value in known if known is not None else kind not in _PLAIN_TYPES and normal(value) in targets
 
     return one, lambda values: any(map(one, values))
 

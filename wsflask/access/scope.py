@@ -126,6 +126,8 @@ class Scope:
         return hash(self.key)
 
     def __and__(self, other: Scope) -> Scope:
+        if not self.conditions or not other.conditions:
+            return self if self.conditions else other
         return Scope(self.conditions + other.conditions)
 
     def to_query(self) -> dict[str, Any]:

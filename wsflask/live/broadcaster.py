@@ -166,21 +166,26 @@ class Broadcaster(Service):
 
     def on_rights_changed(self, ws: Connection, user: Any) -> None:
         """Judge again what the client watches: rows come and go, fields appear and vanish. May switch."""
-        for subscriber in self.views.subscriptions_of(ws):
-            if subscriber.asked is None:
-                continue
-            try:
-                query, is_hidden_shown = self._query(subscriber.asked, user, may_be_empty=True)
-            except Refusal as refusal:  # a field of its scope or order is not for this user any more
-                self.views.end(subscriber, refusal.code)
-                continue
-            if query.key == subscriber.view.key:
-                if query.is_judged:
-                    self.views.judge(subscriber.view)
-            else:
-                ws.revoke()
-                parameters = {**subscriber.parameters, **_parameters(subscriber.asked, query, is_hidden_shown)}
-                self.views.move(subscriber, query, parameters)
+        try:
+            for subscriber in self.views.subscriptions_of(ws):
+                if subscriber.asked is not None:
+                    self._judge(subscriber, subscriber.asked, user)
+        except Exception:
+            _log.exception("what connection %s watches could not be judged again; it has to come back", ws.id)
+            ws.close(CloseCode.POSITION_LOST, "position lost")
+
+    def _judge(self, subscriber: Subscriber, asked: Asked, user: Any) -> None:
+        try:
+            query, is_hidden_shown = self._query(asked, user, may_be_empty=True)
+        except Refusal as refusal:  # a field of its scope or order is not for this user any more
+            self.views.end(subscriber, refusal.code)
+            return
+        if query.key != subscriber.view.key:
+            subscriber.ws.revoke()
+            parameters = {**subscriber.parameters, **_parameters(asked, query, is_hidden_shown)}
+            self.views.move(subscriber, query, parameters)
+        elif query.access.needs_document:
+            self.views.judge(subscriber.view)
 
     # --- following the feed
 

@@ -201,7 +201,7 @@ class Expanded(Node):
 class Projection:
     """The row of a document: its `_id`, then the selected fields."""
 
-    __slots__ = ("_selected", "collections", "key", "paths")
+    __slots__ = ("__weakref__", "_selected", "collections", "key", "paths")
 
     def __init__(self, selected: Selected) -> None:
         self._selected = selected

@@ -60,11 +60,6 @@ class Query:
             parts.append(f"{self.order.key} {self.limit}")
         return "\0".join(parts)
 
-    @property
-    def is_judged(self) -> bool:
-        """Whether something that the key does not tell may decide which rows there are, and what they show."""
-        return self.access.needs_document or self.projection.expands
-
     def name(self, secret: bytes) -> str:
         """Return a short name that tells nothing, and is the same in every worker."""
         hashed = hmac.digest(secret, self.key.encode(), "sha256")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from pymongo.errors import PyMongoError
 
+from ..access.grants import Access
 from ..config import Settings
 from ..errors import Refusal
 from ..protocol.messages import Message
@@ -20,6 +23,7 @@ from .index import ViewIndex
 from .loading import Load, Loading
 from .loads import load_rows
 from .past import Past
+from .projection import Projection
 from .resuming import Resuming
 from .rows import RowsView
 from .subscriber import Stage, Subscriber
@@ -75,6 +79,9 @@ class LiveViews:
             self._load_succeeded,
             self._load_failed,
         )
+        #: Equal parts of the views' queries, each held once.
+        self._accesses: WeakValueDictionary[str, Access] = WeakValueDictionary()
+        self._projections: WeakValueDictionary[str, Projection] = WeakValueDictionary()
         #: Rows, by view, that show what changed while they were loaded: read again with the next changes.
         self.stale: dict[View, set[Hashable]] = {}
         #: Every change up to here counts in the views.
@@ -239,8 +246,10 @@ class LiveViews:
                 self._drop(view)
 
     def _new_view(self, query: Query) -> View:
+        access = self._accesses.setdefault(query.access.key, query.access)
+        projection = self._projections.setdefault(query.projection.key, query.projection)
         make = RowsView if query.order is None else WindowView
-        view = make(query, query.name(self._secret))
+        view = make(replace(query, access=access, projection=projection), query.name(self._secret))
         self.index.add(view)
         return view
 
