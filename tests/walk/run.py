@@ -185,12 +185,12 @@ class Walk:
         """Change rights and kill workers, until then."""
         features = self._options.features
         while True:
-            gevent.sleep(self._rng.expovariate(1.0))
+            gevent.sleep(self._rng.expovariate(2.0))
             if time.monotonic() > ends:
                 return
             if "rights" in features and self._rng.random() < 0.7:
                 self._people.change_one()
-            if "kills" in features and self._rng.random() < 0.06:
+            if "kills" in features and self._rng.random() < 0.03:
                 self._kill()
 
     def _kill(self) -> None:
