@@ -90,7 +90,7 @@ class _Engine:
         flask_login.LoginManager(app).user_loader(str)
         self._broadcaster = Broadcaster()
         self._server = WebSocketServer(app, services=[self._broadcaster])
-        self._server.expose(Line, fields=("group", "value", "text"), acl=lambda user: True)
+        self._server.expose(Line, fields=("group", "value", "text"), read=lambda user: True)
         self._server.start()
         self._rng = random.Random(1)
         self._links: list[_Counter] = []

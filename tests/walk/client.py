@@ -11,7 +11,6 @@ from typing import Any
 
 import gevent
 import msgspec
-from gevent.event import AsyncResult
 
 from wsflask.cli.client import Client, Failed
 
@@ -19,7 +18,7 @@ from .asking import Asking
 from .features import Options
 from .rights import Rights
 
-__all__ = ["Arrival", "Subscription", "WalkingClient"]
+__all__ = ["Arrival", "Held", "Subscription", "WalkingClient"]
 
 #: Messages of a subscription that are kept to be shown.
 _KEPT = 400
@@ -46,6 +45,15 @@ class Subscription:
     asked: float = 0.0
     began: float = 0.0
     log: deque[str] = field(default_factory=lambda: deque(maxlen=_KEPT))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a subscription had at some moment."""
+
+    rows: dict[Any, Any]
+    order: list[Any] | None
+    moment: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,8 @@ class WalkingClient:
         self.heard = time.monotonic()
         #: The close code of the connection that ended last.
         self.closed_with = ""
+        #: What was there when the server said that everything up to a position was sent.
+        self.caught: dict[Subscription, Held] = {}
         #: Whether it walks: subscribes and so on by itself.
         self.walks = True
         self._connect = connect
@@ -106,7 +116,7 @@ class WalkingClient:
         self._numbers = 0
         self._asked: dict[str, Subscription] = {}
         self._leaving: set[str] = set()
-        self._caught_up: dict[str, Any] = {}
+        self._caught_up: set[str] = set()
         self._tasks = [gevent.spawn(self._stay_connected), gevent.spawn(self._walk)]
 
     @property
@@ -206,11 +216,10 @@ class WalkingClient:
         self._note(subscription, f"-> {msgspec.json.encode(data).decode()[:400]}")
         self._asked[self._send("subscribe", data)] = subscription
 
-    def catch_up(self, position: str) -> AsyncResult[Any]:
-        """Ask to hear when everything up to the position was sent; the result is the reply's payload or the code."""
-        result: AsyncResult[Any] = AsyncResult()
-        self._caught_up[self._send("caught_up", {"seq": position})] = result
-        return result
+    def catch_up(self, position: str) -> None:
+        """Ask to hear when everything up to the position was sent; what is there then will be in `caught`."""
+        if all(each.state == "live" for each in self.everything):
+            self._caught_up.add(self._send("caught_up", {"seq": position}))
 
     # --- what arrives
 
@@ -218,19 +227,32 @@ class WalkingClient:
         envelope = msgspec.json.decode(raw)
         channel, payload, number = envelope["channel"], envelope["payload"], envelope.get("id")
         if number in self._caught_up:
-            self._caught_up.pop(number).set(payload)
+            self._caught_up.discard(number)
+            self._catch(payload.get("code", "caught_up"))
         elif channel == "error":
             subscription = self._asked.pop(number, None)
             if subscription is not None:
                 subscription.state = payload["code"]
                 subscription.rows, subscription.order = {}, None
                 self._note(subscription, f"<- {payload['code']}")
+                if payload["code"] == "unavailable":
+                    self._counts["unavailable"] += 1
+                    self._subscribe(subscription, resumes=False)
         elif channel == "documents":
             self.heard = time.monotonic()
             if number is not None:
                 self._replied(number, payload)
             elif isinstance(payload, dict) and "op" in payload:
                 self._changed(raw.decode(), payload)
+
+    def _catch(self, outcome: str) -> None:
+        self._counts[outcome] += 1
+        if outcome == "caught_up":
+            now = time.monotonic()
+            self.caught = {
+                each: Held(dict(each.rows), None if each.order is None else [*each.order], now)
+                for each in self.everything
+            }
 
     def _replied(self, number: str, payload: Any) -> None:
         subscription = self._asked.pop(number, None)
@@ -269,6 +291,8 @@ class WalkingClient:
             # It moved before the server heard that we leave.
             self._leaving.add(payload["to"])
             self._send("unsubscribe", {"view": payload["to"]})
+        elif op == "end" and any(each.state == "asking" for each in self.everything):
+            pass  # one that was over before it was answered
         elif not found and view not in self._leaving:
             self.faults.append(f"client {self.number}: {op} for a view that it does not have: {text[:300]}")
         self._counts["messages"] += 1

@@ -171,5 +171,6 @@ class Shipment(Document):
 class Fence(Document):
     """What is written last, so that everybody can tell when all before it has arrived."""
 
+    name = StringField(primary_key=True)
     number = IntField()
     meta = {"collection": "walk_fence"}

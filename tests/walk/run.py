@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import random
 import shutil
 import signal
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -26,7 +28,7 @@ from wsflask.embedded import EmbeddedMongo
 
 from .app import BREAK, URI, WITHOUT
 from .asking import Asking
-from .client import Arrival, Subscription, WalkingClient
+from .client import Arrival, Held, Subscription, WalkingClient
 from .features import FEATURES, Options
 from .judge import Judge
 from .oracle import Expected, Oracle, differs
@@ -60,6 +62,7 @@ class Walk:
         self._counts: Counter[str] = Counter()
         self._arrivals: list[Arrival] = []
         self._clients: list[WalkingClient] = []
+        self._cookies = session_cookies(options.users)
         #: Rows that were compared at all rests together.
         self.rows = 0
         self.differences = 0
@@ -117,7 +120,6 @@ class Walk:
 
     def _start_clients(self) -> None:
         options, target = self._options, find_target(self._server.base_url)
-        cookies = session_cookies(options.users)
         for number in range(options.clients):
             user = self._people.names[number % options.users]
             asking = Asking(random.Random(f"asking {number} {options.seed}"), options.features, self._an_id)
@@ -125,7 +127,7 @@ class Walk:
                 WalkingClient(
                     number,
                     user,
-                    partial(Client, target, cookies[number % options.users]),
+                    partial(Client, target, self._cookies[number % options.users]),
                     asking,
                     partial(self._people.now, user),
                     options,
@@ -183,12 +185,12 @@ class Walk:
         """Change rights and kill workers, until then."""
         features = self._options.features
         while True:
-            gevent.sleep(self._rng.expovariate(1.0))
+            gevent.sleep(self._rng.expovariate(2.0))
             if time.monotonic() > ends:
                 return
             if "rights" in features and self._rng.random() < 0.7:
                 self._people.change_one()
-            if "kills" in features and self._rng.random() < 0.06:
+            if "kills" in features and self._rng.random() < 0.03:
                 self._kill()
 
     def _kill(self) -> None:
@@ -202,7 +204,7 @@ class Walk:
 
     def _compare(self, number: int) -> None:
         started = time.monotonic()
-        self._database["walk_fence"].update_one({"_id": "fence"}, {"$set": {"number": number}})
+        self._fence(number)
         is_rest = self._await_rest(number)
         self._recorder.await_quiet()
         oracle = Oracle(self._recorder.current(), self._sorted)
@@ -210,14 +212,28 @@ class Walk:
         found += [fault for client in self._clients for fault in client.faults]
         leaks = [(leak, arrival) for arrival in self._arrivals for leak in self._judge.leaks(arrival)]
         self._tell(found, leaks)
+        more = " ".join(f"{name}={self._counts[name]}" for name in ("cuts", "stale", "unavailable", "caught_up"))
         self._say(
-            f"round {number}: {self.summary()} cuts={self._counts['cuts']} rights={self._people.changes} stale={self._counts['stale']} "
-            f"drops={self._recorder.drops} rest={time.monotonic() - started:.1f}s{'' if is_rest else ' NO REST'}"
+            f"round {number}: {self.summary()} {more} rights={self._people.changes} drops={self._recorder.drops} "
+            f"rest={time.monotonic() - started:.1f}s{'' if is_rest else ' NO REST'}"
         )
         self._arrivals.clear()
         self._judge.forget()
         for client in self._clients:
             client.faults.clear()
+
+    def _fence(self, number: int) -> None:
+        """Write what comes behind everything, and have all clients ask to hear when they have it."""
+        active = next(place for place, name in enumerate(self._people.names) if self._people.now(name).is_active)
+        headers = {"Cookie": self._cookies[active]}
+        request = urllib.request.Request(f"{self._server.base_url}/fence/{number}", b"", headers, method="POST")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            position = answer.headers["WSFlask-Position"]
+        assert position, "the answer to a request that wrote has no position"
+        for client in self._clients:
+            client.caught = {}
+            if "positions" in self._options.features:
+                client.catch_up(position)
 
     def _await_rest(self, fence: int) -> bool:
         """Return when everybody has the fence and nothing comes any more; False when that never is."""
@@ -251,7 +267,11 @@ class Walk:
         for subscription in client.everything:
             expected = oracle.expected(subscription.request, rights)
             self.rows += len(expected.rows)
-            for what, identity in self._wrong(subscription, expected, oracle, client.user):
+            found = [
+                *self._wrong(subscription, expected, oracle, client),
+                *self._late(subscription, expected, oracle, client),
+            ]
+            for what, identity in found:
                 told = [f"client {client.number} {json.dumps(dict(rights.person))} colors={rights.colors}"]
                 told += [f"  {subscription.request}", f"  {what}", *self._life(subscription, identity)]
                 yield "\n".join(told)
@@ -268,8 +288,22 @@ class Walk:
             if names_it or _is_turn(text) or place >= len(log) - _LAST:
                 yield f"    {text}"
 
+    def _late(
+        self, subscription: Subscription, expected: Expected, oracle: Oracle, client: WalkingClient
+    ) -> Iterator[tuple[str, Any]]:
+        """Yield what was wrong when the server said that all was there, if the user's rights were at rest then."""
+        caught = client.caught.get(subscription)
+        if (
+            caught is None
+            or expected.code
+            or len(self._people.during(client.user, caught.moment - _REST, math.inf)) > 1
+        ):
+            return
+        for what, identity in self._wrong_rows(subscription, caught, expected, oracle, client):
+            yield f"was caught up, and {what}", identity
+
     def _wrong(
-        self, subscription: Subscription, expected: Expected, oracle: Oracle, user: str
+        self, subscription: Subscription, expected: Expected, oracle: Oracle, client: WalkingClient
     ) -> Iterator[tuple[str, Any]]:
         """Yield what is wrong with a subscription's rows, and the id that it is about."""
         if expected.code == "not_found" and subscription.state == "live":
@@ -278,29 +312,30 @@ class Walk:
                 yield f"has a row that he must not have: {row}", identity
         elif subscription.state != "live" or expected.code:
             # Who was refused, and has got the right since then, asks again; he is not told.
-            was_changed = self._people.during(user, 0, subscription.asked)[-1].until != float("inf")
+            was_changed = self._people.during(client.user, 0, subscription.asked)[-1].until != float("inf")
             if subscription.state != expected.code and not (was_changed and subscription.state != "live"):
                 yield f"is {subscription.state}, should be {expected.code or 'live'}", None
         else:
-            yield from self._wrong_rows(subscription, expected, oracle, user)
+            held = Held(subscription.rows, subscription.order, client.heard)
+            yield from self._wrong_rows(subscription, held, expected, oracle, client)
 
     def _wrong_rows(
-        self, subscription: Subscription, expected: Expected, oracle: Oracle, user: str
+        self, subscription: Subscription, held: Held, expected: Expected, oracle: Oracle, client: WalkingClient
     ) -> Iterator[tuple[str, Any]]:
-        for identity in expected.rows.keys() - subscription.rows.keys():
+        for identity in expected.rows.keys() - held.rows.keys():
             yield f"lacks the row {expected.rows[identity]}", identity
-        for identity, row in subscription.rows.items():
+        for identity, row in held.rows.items():
             wanted = expected.rows.get(identity)
             if wanted is None:
                 yield f"has a row too many: {row}", identity
             elif differs(wanted, row):
-                rights = self._people.now(user)
+                rights = self._people.now(client.user)
                 if oracle.may_be(subscription.request, rights, identity, row, self._recorder.of):
                     self._counts["stale"] += 1
                     continue
                 yield f"has {row}\n  should have {wanted}", identity
-        if expected.order is not None and expected.order != subscription.order:
-            yield f"is in the order {subscription.order}\n  should be {expected.order}", None
+        if expected.order is not None and expected.order != held.order:
+            yield f"is in the order {held.order}\n  should be {expected.order}", None
 
     def _tell(self, found: list[str], leaks: list[tuple[str, Arrival]]) -> None:
         for difference in found[:_TOLD]:
