@@ -73,9 +73,6 @@ class Held(Before):
         # Whatever the client names and is no row is answered alike: that tells nothing of what it may not see.
         return [Emission("R", dumps({"_id": id_})) for key, id_ in self._ids.items() if key not in known]
 
-    def has_all(self, view: View) -> bool:
-        return all(key in self._ids and key not in self._touched for key in view.members())
-
 
 class Unknown(Before):
     """Rows of which nothing is known but what changed since: enough where nothing that was there before has left."""
@@ -108,9 +105,6 @@ class Told(Unknown):
             if key not in known and not (touch is not None and touch.is_new):
                 found.append(emission)
         return found
-
-    def has_all(self, view: View) -> bool:
-        return not any(key in view for key in self._touched)
 
     def is_enough(self, known: Container[Hashable]) -> bool:
         return True

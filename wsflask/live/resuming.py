@@ -17,6 +17,7 @@ from .keys import row_key
 from .past import Past
 from .rows import RowsView
 from .subscriber import Subscriber
+from .view import Loaded
 
 __all__ = ["Resuming"]
 
@@ -74,15 +75,18 @@ class Resuming:
             floor = self._past.floor(collection)
             return not floor or floor <= start_seq or start_seq <= self._lost.get(collection, "")
 
-    def before(self, subscriber: Subscriber, position: str) -> Before | None:
+    def before(self, subscriber: Subscriber, loaded: Loaded, position: str) -> Before | None:
         """Return what a client has already; None: that cannot be told, or it has nothing.
 
         Args:
+            loaded: the rows of its view.
             position: every change up to here is known.
         """
         view, start_seq = subscriber.view, subscriber.start_seq
         if subscriber.before is not None or not start_seq:
             return subscriber.before
+        if not loaded.position:
+            return None  # the rows may be ahead of what is known to have changed
         touched = self._past.since(view.collection, start_seq) if moment_of(start_seq) <= position else None
         if touched is None:
             return None

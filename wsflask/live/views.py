@@ -147,14 +147,17 @@ class LiveViews:
         return subscriber
 
     def _greet(self, subscriber: Subscriber) -> None:
-        """Have the subscriber sent what it lacks: at once where that is known, else when the view is loaded."""
-        view = subscriber.view
-        if view.is_loaded:
-            before = self.resuming.before(subscriber, self.position)
+        """Have the subscriber sent what it lacks: at once where that is known, else when the view is loaded.
+
+        Who comes back from a position always waits for a load: the feed looks documents up after their changes, and so
+        the view may be ahead of its position. Only what the query finds at that position tells where it is.
+        """
+        view, before = subscriber.view, subscriber.before
+        if view.is_loaded and not subscriber.start_seq:
             if isinstance(view, WindowView) and not view.needs_rows:
                 Greeting(view, view.rows(), self.position).greet(subscriber, before)
                 return
-            if before is not None and before.is_enough(view) and before.has_all(view):
+            if before is not None and before.has_all(view):
                 Greeting(view, None, self.position).greet(subscriber, before)
                 return
         self._load_for(view, [subscriber])
@@ -293,7 +296,7 @@ class LiveViews:
             self.index.begin_load(view)
             return False
         self._loading.forget(view)
-        befores = [self.resuming.before(subscriber, self.position) for subscriber in load.waiting]
+        befores = [self.resuming.before(one, loaded, self.position) for one in load.waiting]
         for emission in self.index.finish_load(view, loaded, self.position):
             self.tell(view, self.position, emission)
         greeting = Greeting(view, view.rows() if isinstance(view, WindowView) else loaded.rows, self.position)
