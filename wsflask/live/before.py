@@ -92,19 +92,31 @@ class Unknown(Before):
 
 
 class Told(Unknown):
-    """The rows that the view had at the client's position, where the view knows which have left since."""
+    """The rows that some worker's view had at the client's position; ours knows which have left it since.
 
-    def __init__(self, departed: Mapping[Hashable, Emission], touched: Mapping[Hashable, Touch]) -> None:
+    Args:
+        departed: how each row was told gone that left since the position, and some that left before.
+        touched: what changed since.
+        late: what changed shortly before: another worker may have seen an earlier state of it than ours, and have had
+            a row that ours never had.
+    """
+
+    def __init__(
+        self, departed: Mapping[Hashable, Emission], touched: Mapping[Hashable, Touch], late: Container[Hashable]
+    ) -> None:
         super().__init__(touched)
         self._departed = departed
+        self._late = late
 
     def gone(self, known: Container[Hashable]) -> list[Emission]:
-        found = []
-        for key, emission in self._departed.items():
-            touch = self._touched.get(key)
-            if key not in known and not (touch is not None and touch.is_new):
-                found.append(emission)
-        return found
+        return [
+            self._departed[key]
+            for key, touch in self._touched.items()
+            if key in self._departed and key not in known and not touch.is_new
+        ]
 
     def is_enough(self, known: Container[Hashable]) -> bool:
-        return True
+        return all(
+            touch.is_new or key in known or key in self._departed or key not in self._late
+            for key, touch in self._touched.items()
+        )

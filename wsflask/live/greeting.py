@@ -40,7 +40,7 @@ class Greeting:
         if before is not None and before.is_enough(self._known):
             if subscriber.start_seq:
                 subscriber.state = "resumed"
-            if subscriber.held is not None:  # who does not say what it holds cannot go on from the middle of this either
+            if subscriber.held is not None:  # who does not say what it holds cannot go on from the middle either
                 start_seq = subscriber.start_seq
             messages = self._encoded([*before.gone(self._known), *self._emissions(before.op_for)], start_seq)
         else:

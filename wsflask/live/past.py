@@ -81,3 +81,16 @@ class Past:
             earlier = touched.pop(key, None)
             touched[key] = Touch(op == "I" if earlier is None else earlier.is_new, op)
         return touched
+
+    def between(self, collection: str, since: str, until: str) -> set[Hashable] | None:
+        """Return what changed after one position and not after another; None where that is not known any more."""
+        floor = self.floor(collection)
+        if not floor or since < floor:
+            return None
+        found = set()
+        for seq, key, _ in reversed(self._collections.get(collection, ())):
+            if seq <= since:
+                break
+            if seq <= until:
+                found.add(key)
+        return found

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bson import Timestamp
 from pymongo.errors import PyMongoError
 
 from ..access.exposure import Exposure
 from ..feed.base import HistoryLost, Touch
-from ..feed.positions import moment_of
+from ..feed.positions import moment_of, position_of, timestamp_of
 from .before import Before, Held, Told, Unknown
 from .keys import row_key
 from .past import Past
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 #: What asks the database for changes: document class, after which position, up to which, how many at most.
 History = Callable[[Any, str, str, int], Sequence[Touch]]
+#: Seconds by which the feed of a worker that keeps up shows a document later than it changed, at most.
+_LATE = 10
 
 
 class Resuming:
@@ -45,21 +48,22 @@ class Resuming:
         self._lost: dict[str, str] = {}
 
     def reach_back(self, exposure: Exposure, start_seq: str, history: History) -> None:
-        """Learn what changed in the class's collection since a position, if it is not known. May switch.
+        """Learn what changed in the class's collection since shortly before a position. May switch.
 
         Args:
             history: asks the database.
         """
-        if self._is_known(exposure.collection, start_seq):
+        since = _shortly_before(start_seq)
+        if self._is_known(exposure.collection, since):
             return
         with self._reaching:  # one at a time: the next may find that it knows enough
-            if self._is_known(exposure.collection, start_seq):
+            if self._is_known(exposure.collection, since):
                 return
             floor = self._past.floor(exposure.collection)
             try:
-                touches = history(exposure.document_class, start_seq, floor, self._most)
+                touches = history(exposure.document_class, since, floor, self._most)
             except HistoryLost:
-                self._lost[exposure.collection] = max(start_seq, self._lost.get(exposure.collection, ""))
+                self._lost[exposure.collection] = max(since, self._lost.get(exposure.collection, ""))
                 return
             except PyMongoError as error:
                 _log.warning("the history of %s could not be read: %s", exposure.name, type(error).__name__)
@@ -67,13 +71,13 @@ class Resuming:
             with self._lock:
                 if self._past.floor(exposure.collection) == floor:
                     earlier = ((touch.seq, row_key(touch.id), touch.op) for touch in touches)
-                    self._past.extend(exposure.collection, start_seq, earlier)
+                    self._past.extend(exposure.collection, since, earlier)
 
-    def _is_known(self, collection: str, start_seq: str) -> bool:
+    def _is_known(self, collection: str, since: str) -> bool:
         """Return whether it is known what changed since, or that this cannot be known."""
         with self._lock:
             floor = self._past.floor(collection)
-            return not floor or floor <= start_seq or start_seq <= self._lost.get(collection, "")
+            return not floor or floor <= since or since <= self._lost.get(collection, "")
 
     def before(self, subscriber: Subscriber, loaded: Loaded, position: str) -> Before | None:
         """Return what a client has already; None: that cannot be told, or it has nothing.
@@ -97,5 +101,13 @@ class Resuming:
             return Held(subscriber.held, touched)
         if isinstance(view, RowsView):
             departed = view.departed_since(start_seq)
-            return Told(departed, touched) if departed is not None else Unknown(touched)
+            late = self._past.between(view.collection, _shortly_before(start_seq), start_seq)
+            if departed is None or late is None:
+                return Unknown(touched)
+            return Told(departed, touched, late)
         return None
+
+
+def _shortly_before(position: str) -> str:
+    at = timestamp_of(position)
+    return position_of(Timestamp(max(at.time - _LATE, 0), at.inc))

@@ -47,10 +47,10 @@ class RowsView(View):
         return {key: b"" if isinstance(known, _Unsure) else known for key, known in self._members.items()}
 
     def departed_since(self, seq: str) -> dict[Hashable, Emission] | None:
-        """Return which rows left after the position, or None where that is not known."""
+        """Return how each row was told gone that left after the position, and some before; None: that is not known."""
         if self._since is None or seq < self._since:
             return None
-        return {key: emission for at, key, emission in self._departed or () if at > seq}
+        return {key: emission for _, key, emission in self._departed or ()}
 
     def lose(self) -> None:
         super().lose()
