@@ -114,12 +114,12 @@ class ViewIndex:
         view.begin_load()
         self._collections[view.collection].loading[view] = None
 
-    def finish_load(self, view: View, loaded: Loaded, position: str) -> list[Emission]:
+    def finish_load(self, view: View, loaded: Loaded) -> list[Emission]:
         """Have the view take over what its query found; return what those are told who had rows before."""
         collection = self._collections[view.collection]
         collection.loading.pop(view, None)
         before = set(view.members())
-        found = view.finish_load(loaded, position)
+        found = view.finish_load(loaded)
         view.take_dropped()
         for key in view.members():
             if key not in before:

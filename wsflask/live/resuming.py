@@ -12,10 +12,9 @@ from pymongo.errors import PyMongoError
 from ..access.exposure import Exposure
 from ..feed.base import HistoryLost, Touch
 from ..feed.positions import moment_of
-from .before import Before, Held, Told, Unknown
+from .before import Before, Held, Unknown
 from .keys import row_key
 from .past import Past
-from .rows import RowsView
 from .subscriber import Subscriber
 
 __all__ = ["Resuming"]
@@ -98,7 +97,4 @@ class Resuming:
                 return None  # what the rows show has changed: which rows, nobody remembers
         if subscriber.held is not None:
             return Held(subscriber.held, ahead)
-        if isinstance(view, RowsView):
-            departed = view.departed_since(start_seq)
-            return Told(departed, touched, ahead) if departed is not None else Unknown(touched, ahead)
-        return None
+        return Unknown(touched, ahead) if view.query.order is None else None

@@ -296,7 +296,7 @@ class LiveViews:
             return False
         self._loading.forget(view)
         befores = [self.resuming.before(one, loaded.position, self.position) for one in load.waiting]
-        for emission in self.index.finish_load(view, loaded, self.position):
+        for emission in self.index.finish_load(view, loaded):
             self.tell(view, self.position, emission)
         greeting = Greeting(view, view.held or loaded, self.position)
         self._holding.begin(view, loaded)
