@@ -46,6 +46,8 @@ class Intake:
                         views.past.note(change.collection, change.seq, row_key(change.id), change.op)
                         views.position = max(views.position, change.seq)
             self._refresh(changes)
+            with views.lock:
+                views.shown, views.refreshing = views.position, frozenset()
 
     def _apply(self, change: Change, touched: Sequence[View], references: References, seq: str) -> None:
         views = self._views
@@ -73,6 +75,7 @@ class Intake:
             stale, views.stale = views.stale, {}
             for view, rows in views.index.showing(changes).items():
                 stale.setdefault(view, set()).update(rows)
+            views.refreshing = frozenset(stale)
         try:
             for part in read_again(stale, views.settings.database_timeout) if stale else ():
                 references = loaded_references(part, views.settings.database_timeout)

@@ -215,7 +215,10 @@ class View(ABC):
             self._touched[key] = (change.seq, row)
         if self.dependents is not None:
             self.dependents.note(key, row.shown if row is not None else ())
-        return self._take(key, row, change) if self.is_loaded else []
+        found = self._take(key, row, change) if self.is_loaded else []
+        if self.dependents is not None and self.is_loaded and key not in self:
+            self.dependents.note(key, ())  # it is behind a window
+        return found
 
     @abstractmethod
     def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:

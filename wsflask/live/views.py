@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 from pymongo.errors import PyMongoError
 
-from ..access.grants import Access
 from ..config import Settings
 from ..errors import Refusal
 from ..protocol.messages import Message
@@ -23,8 +20,8 @@ from .holding import Holding
 from .index import ViewIndex
 from .loading import Load, Loading
 from .loads import load_rows
+from .parts import Parts
 from .past import Past
-from .projection import Projection
 from .resuming import Resuming
 from .rows import RowsView
 from .subscriber import Stage, Subscriber
@@ -70,7 +67,7 @@ class LiveViews:
         self._watchers = Watchers()
         self.past = Past(settings.view_history)
         #: For clients that come back.
-        self.resuming = Resuming(self.lock, self.past, settings.view_history)
+        self.resuming = Resuming(self.lock, self.past)
         most = settings.feed_backlog + settings.view_max_rows
         self._delivery = Delivery(self.lock, self._watchers, deliver, most)
         self._loading = Loading(
@@ -81,13 +78,15 @@ class LiveViews:
             self._load_failed,
         )
         self._holding = Holding(settings.view_held_bytes)
-        #: Equal parts of the views' queries, each held once.
-        self._accesses: WeakValueDictionary[str, Access] = WeakValueDictionary()
-        self._projections: WeakValueDictionary[str, Projection] = WeakValueDictionary()
+        self._parts = Parts()
         #: Rows, by view, that show what changed while they were loaded: read again with the next changes.
         self.stale: dict[View, set[Hashable]] = {}
+        #: Views of which such rows are being read.
+        self.refreshing: frozenset[View] = frozenset()
         #: Every change up to here counts in the views.
         self.position = ""
+        #: And up to here also in rows that show other documents.
+        self.shown = ""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -134,7 +133,7 @@ class LiveViews:
                 raise Refusal("too_big", "subscriptions of a connection")
             if known is None and self.index.rows >= self.settings.view_rows_in_all:
                 raise Refusal("unavailable", "the rows of all views of this process")
-            self._silence(earlier)
+            self._give_way(earlier)
             view = self._new_view(query) if known is None else known
             subscriber = Subscriber(ws, view, parameters, asked)
             self._watchers.add(subscriber)
@@ -154,9 +153,9 @@ class LiveViews:
         if held is not None:
             self._holding.use(view)
             before = self.resuming.before(subscriber, held.position, self.position)
-            Greeting(view, held, self.position).greet(subscriber, before)
+            Greeting(view, held, self._told_position(view)).greet(subscriber, before)
         elif view.is_loaded and subscriber.before is not None and subscriber.before.has_all(view):
-            Greeting(view, None, self.position).greet(subscriber, subscriber.before)
+            Greeting(view, None, self._told_position(view)).greet(subscriber, subscriber.before)
         else:
             self._load_for(view, [subscriber])
 
@@ -187,7 +186,8 @@ class LiveViews:
             old, ws = subscriber.view, subscriber.ws
             if self._watchers.find(ws, old) is not subscriber or old.key == query.key:
                 return
-            view = self.index.get(query.key) or self._new_view(query)
+            known = self.index.get(query.key)
+            view = known if known is not None else self._new_view(query)
             before = Shown(old.digests()) if subscriber.stage is Stage.LIVE and old.is_loaded else None
             moved_from = subscriber.moved_from or old.name
             self._silence(subscriber)
@@ -195,9 +195,8 @@ class LiveViews:
             subscriber.view, subscriber.stage = view, Stage.WAITING
             subscriber.parameters = {**parameters, "view": view.name}
             subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
-            same = self._watchers.find(ws, view)
-            if same is not None:  # the connection watches that view already: what were two are one now
-                self._silence(same)
+            # The connection may watch that view already: what were two are one now.
+            self._give_way(self._watchers.find(ws, view))
             self._watchers.add(subscriber)
             self._drop_if_useless(old)
             self._greet(subscriber)
@@ -207,7 +206,7 @@ class LiveViews:
     def judge(self, view: View) -> None:
         """Load a view again, and tell its subscribers which rows are gone, new, or have other fields."""
         with self.lock:
-            if not view.is_loaded or view in self._loading:
+            if not view.is_loaded or view in self._loading or not self._watchers.is_watched(view):
                 self.lose(view)
                 return
             before, live = Shown(view.digests()), []
@@ -227,7 +226,8 @@ class LiveViews:
     def detach(self, ws: Connection, name: str) -> bool:
         """End a subscription; return whether there was one."""
         with self.lock:
-            found = [subscriber for subscriber in self._watchers.of_connection(ws) if subscriber.view.name == name]
+            mine = self._watchers.of_connection(ws)
+            found = [one for one in mine if name in (one.view.name, one.moved_from)]
             for subscriber in found:
                 self._remove(subscriber)
             self.sweep()
@@ -248,10 +248,8 @@ class LiveViews:
                 self._drop(view)
 
     def _new_view(self, query: Query) -> View:
-        access = self._accesses.setdefault(query.access.key, query.access)
-        projection = self._projections.setdefault(query.projection.key, query.projection)
         make = RowsView if query.order is None else WindowView
-        view = make(replace(query, access=access, projection=projection), query.name(self._secret))
+        view = make(self._parts.shared(query), query.name(self._secret))
         self.index.add(view)
         return view
 
@@ -259,6 +257,13 @@ class LiveViews:
         self._silence(subscriber)
         self._watchers.remove(subscriber)
         self._drop_if_useless(subscriber.view)
+
+    def _give_way(self, subscriber: Subscriber | None) -> None:
+        """Have another of the connection take its place; the client is told the view's name, if it is not yet."""
+        if subscriber is not None and subscriber.moved_from:
+            view, earlier = subscriber.view, subscriber.moved_from
+            self._delivery.tell_one(subscriber.ws, view.moved_notice(earlier, ""))
+        self._silence(subscriber)
 
     def _silence(self, subscriber: Subscriber | None) -> None:
         """Have nothing sent to it any more."""
@@ -298,13 +303,13 @@ class LiveViews:
         befores = [self.resuming.before(one, loaded.position, self.position) for one in load.waiting]
         for emission in self.index.finish_load(view, loaded):
             self.tell(view, self.position, emission)
-        greeting = Greeting(view, view.held or loaded, self.position)
+        if stale := view.stale_rows():
+            self.stale[view] = stale
+        greeting = Greeting(view, view.held or loaded, self._told_position(view))
         self._holding.begin(view, loaded)
         for subscriber, before in zip(load.waiting, befores, strict=True):
             greeting.greet(subscriber, before)
             self._delivery.start(subscriber)
-        if stale := view.stale_rows():
-            self.stale[view] = stale
         self.refill(view)
         return True
 
@@ -348,10 +353,10 @@ class LiveViews:
     def begin(self, position: str = "", collection: str | None = None) -> None:
         """Follow from the position on; what was held before, of all collections or of one, may have missed changes."""
         with self.lock:
-            self.position = max(self.position, position) if collection is not None else position
+            self.position = self.shown = max(self.position, position) if collection is not None else position
             self.past.begin(position, collection)
             for view in self.index:
-                if collection is None or view.collection == collection:
+                if collection in (None, view.collection) or collection in view.query.projection.collections:
                     self.lose(view)
 
     def reach(self, position: str) -> None:
@@ -359,10 +364,22 @@ class LiveViews:
         with self.lock:
             if not self.past.is_begun:
                 self.past.begin(position)
-            self.position = max(self.position, position)
+            self.position, self.shown = max(self.position, position), max(self.shown, position)
+
+    def is_settled(self, view: View) -> bool:
+        """Return whether its rows show other documents as they are at the position `shown`."""
+        return view not in self.stale and view not in self.refreshing
+
+    def _told_position(self, view: View) -> str:
+        """Return from where one can go on who has the rows as they are now; "": from nowhere."""
+        if view.dependents is None:
+            return self.position
+        return self.shown if self.is_settled(view) else ""
 
     def tell(self, view: View, seq: str, emission: Emission) -> None:
         """Tell the subscribers of a view; who has not taken its rows for too long comes again."""
+        if view.dependents is not None:
+            seq = min(seq, self._told_position(view))
         for one in self._delivery.tell(self._watchers.of_view(view), view.message(seq, emission)):
             self._remove(one)
             position_lost(one.ws)

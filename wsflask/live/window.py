@@ -151,6 +151,8 @@ class WindowView(View):
         self._loaded_at = loaded.position
         self.is_loaded = True
         self._trim()
+        if self.dependents is not None:
+            self.dependents.keep(self)
         return []
 
     def _change_to(self, loaded: Loaded, before: dict[Hashable, Row]) -> list[Emission]:
