@@ -46,7 +46,7 @@ def test_the_position_moves_when_nothing_waits() -> None:
 
 
 def test_a_moment_of_which_something_waits_is_not_reached() -> None:
-    subscription = new_subscription()
+    subscription = new_subscription(backlog=10)
     subscription.put([change(7), change(7, 1)], moment(7))
 
     subscription.take(0)
@@ -57,7 +57,7 @@ def test_a_moment_of_which_something_waits_is_not_reached() -> None:
 
 
 def test_what_is_put_again_is_not_told_again() -> None:
-    subscription = new_subscription()
+    subscription = new_subscription(backlog=10)
     subscription.put([change(1), change(2)], moment(2))
 
     subscription.skip_told()
@@ -91,19 +91,19 @@ def test_more_than_it_holds_at_once_is_a_gap() -> None:
     assert subscription.statistics() == {"waiting": 0, "taken": 2, "dropped": 4, "gaps": 1}
 
 
-def test_a_gap_takes_the_place_of_what_was_before_it() -> None:
-    subscription = new_subscription(backlog=3)
-    gap = Gap(moment(3), "a collection was changed by drop")
+def test_a_gap_of_one_collection_leaves_what_was_before_it() -> None:
+    subscription = new_subscription(backlog=10)
+    gap = Gap(moment(3), "a collection was changed by drop", "gates")
     subscription.put([change(1)], moment(1))
 
     subscription.put([change(2), gap, change(4)], moment(4))
 
-    assert subscription.take_many(10, 0) == [gap, change(4)]
-    assert subscription.statistics()["dropped"] == 2
+    assert subscription.take_many(10, 0) == [change(1), change(2), gap, change(4)]
+    assert subscription.statistics()["dropped"] == 0
 
 
 def test_after_a_loss_positions_may_begin_anew() -> None:
-    subscription = new_subscription()
+    subscription = new_subscription(backlog=10)
     subscription.put([change(50)], moment(50))
 
     subscription.lose(Gap(moment(20), "the history is gone"))
@@ -114,7 +114,7 @@ def test_after_a_loss_positions_may_begin_anew() -> None:
 
 
 def test_one_who_waits_for_a_position_is_woken_when_it_is_reached() -> None:
-    subscription = new_subscription()
+    subscription = new_subscription(backlog=10)
     consumer = gevent.spawn(subscription.take, PATIENCE)
     gevent.sleep(0)
 
@@ -147,7 +147,7 @@ def test_a_position_that_is_reached_already_wakes_at_once_and_only_once() -> Non
 
 
 def test_what_waits_comes_before_the_awaited_position() -> None:
-    subscription = new_subscription()
+    subscription = new_subscription(backlog=10)
     subscription.put([change(1), change(2)], moment(2))
 
     subscription.wake_at(moment(2))
@@ -158,7 +158,7 @@ def test_what_waits_comes_before_the_awaited_position() -> None:
 
 
 def test_waking_does_not_end_an_iteration() -> None:
-    subscription = new_subscription()
+    subscription = new_subscription(backlog=10)
     seen: list[Change | Gap] = []
     consumer = gevent.spawn(lambda: seen.extend(subscription))
     gevent.sleep(0)

@@ -19,8 +19,8 @@ __all__ = ["ViewIndex"]
 class ViewIndex:
     """The views of this process.
 
-    A view with an equality (or `in`) in its scope or its right is found by the value that a changed document has; a
-    view that has the document as a row, by the document's key; the others of the collection are asked each.
+    A view with an equality (or `in`) in its scope or its right is found by the value that a changed document has, and,
+    where it has the document as a row, by the document's key; the others of the collection are asked each.
     """
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class ViewIndex:
             else:
                 collection.joined(view, key)
         for other in view.take_dropped():
-            if other != key or had:
+            if other != key:
                 collection.left(view, other)
         return emissions
 
@@ -157,7 +157,7 @@ class _Collection:
         self._unindexed: dict[View, None] = {}
         #: How many rows the views have.
         self.rows = 0
-        #: A view that has the row, or a tuple of those: mostly it is one, and then costs no tuple.
+        #: An indexed view that has the row, or a tuple of those: mostly it is one, and then costs no tuple.
         self._holders: dict[Hashable, View | tuple[View, ...]] = {}
 
     def add(self, view: View) -> None:
@@ -192,6 +192,8 @@ class _Collection:
 
     def joined(self, view: View, key: Hashable) -> None:
         self.rows += 1
+        if view in self._unindexed:
+            return  # it is asked about every change
         held = self._holders.get(key)
         if held is None:
             self._holders[key] = view
@@ -199,21 +201,19 @@ class _Collection:
             self._holders[key] = (*held, view) if isinstance(held, tuple) else (held, view)
 
     def left(self, view: View, key: Hashable) -> None:
+        self.rows -= 1
         held = self._holders.get(key)
         if held is view:
             del self._holders[key]
-        elif isinstance(held, tuple) and view in held:
+        elif isinstance(held, tuple):
             kept = tuple(other for other in held if other is not view)
             self._holders[key] = kept if len(kept) > 1 else kept[0]
-        else:
-            return
-        self.rows -= 1
 
     def candidates(self, change: Change) -> list[View]:
         found: dict[View, None] = dict.fromkeys(self._held(row_key(change.id)))
         found.update(self.loading)
+        found.update(self._unindexed)
         if (document := change.document) is not None and change.op != "D":
-            found.update(self._unindexed)
             for field, by_value in self._by_value.items():
                 for value in values_at(document, field):
                     views = by_value.get(value)
