@@ -57,10 +57,10 @@ class Held(Before):
 
     Args:
         ids: the ids as JSON values, by key.
-        touched: what changed since.
+        touched: what changed since, or may be ahead in the view.
     """
 
-    def __init__(self, ids: Mapping[Hashable, Any], touched: Mapping[Hashable, Touch]) -> None:
+    def __init__(self, ids: Mapping[Hashable, Any], touched: Container[Hashable]) -> None:
         self._ids = ids
         self._touched = touched
 
@@ -73,19 +73,24 @@ class Held(Before):
         # Whatever the client names and is no row is answered alike: that tells nothing of what it may not see.
         return [Emission("R", dumps({"_id": id_})) for key, id_ in self._ids.items() if key not in known]
 
-    def has_all(self, view: View) -> bool:
-        return all(key in self._ids and key not in self._touched for key in view.members())
-
 
 class Unknown(Before):
-    """Rows of which nothing is known but what changed since: enough where nothing that was there before has left."""
+    """Rows of which nothing is known but what changed since: enough where nothing that was there before has left.
 
-    def __init__(self, touched: Mapping[Hashable, Touch]) -> None:
+    Args:
+        touched: what changed since.
+        ahead: what may be ahead in the view, besides.
+    """
+
+    def __init__(self, touched: Mapping[Hashable, Touch], ahead: Container[Hashable]) -> None:
         self._touched = touched
+        self._ahead = ahead
 
     def op_for(self, key: Hashable, row: Row) -> str:
         touch = self._touched.get(key)
-        return "" if touch is None else "I" if touch.is_new else "U"
+        if touch is None:
+            return "U" if key in self._ahead else ""
+        return "I" if touch.is_new else "U"
 
     def gone(self, known: Container[Hashable]) -> list[Emission]:
         return []
@@ -97,8 +102,10 @@ class Unknown(Before):
 class Told(Unknown):
     """The rows that the view had at the client's position, where the view knows which have left since."""
 
-    def __init__(self, departed: Mapping[Hashable, Emission], touched: Mapping[Hashable, Touch]) -> None:
-        super().__init__(touched)
+    def __init__(
+        self, departed: Mapping[Hashable, Emission], touched: Mapping[Hashable, Touch], ahead: Container[Hashable]
+    ) -> None:
+        super().__init__(touched, ahead)
         self._departed = departed
 
     def gone(self, known: Container[Hashable]) -> list[Emission]:
@@ -108,9 +115,6 @@ class Told(Unknown):
             if key not in known and not (touch is not None and touch.is_new):
                 found.append(emission)
         return found
-
-    def has_all(self, view: View) -> bool:
-        return not any(key in view for key in self._touched)
 
     def is_enough(self, known: Container[Hashable]) -> bool:
         return True

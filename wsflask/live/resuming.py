@@ -74,24 +74,31 @@ class Resuming:
             floor = self._past.floor(collection)
             return not floor or floor <= start_seq or start_seq <= self._lost.get(collection, "")
 
-    def before(self, subscriber: Subscriber, position: str) -> Before | None:
+    def before(self, subscriber: Subscriber, loaded_at: str, position: str) -> Before | None:
         """Return what a client has already; None: that cannot be told, or it has nothing.
 
+        The feed looks documents up after their changes, and so a row that has changed since the load may be ahead of
+        the position: who comes back gets it anew.
+
         Args:
+            loaded_at: the position of the load that the rows began with.
             position: every change up to here is known.
         """
         view, start_seq = subscriber.view, subscriber.start_seq
         if subscriber.before is not None or not start_seq:
             return subscriber.before
-        touched = self._past.since(view.collection, start_seq) if moment_of(start_seq) <= position else None
-        if touched is None:
+        if not loaded_at or moment_of(start_seq) > position:
+            return None
+        touched = self._past.since(view.collection, start_seq)
+        ahead = self._past.since(view.collection, min(start_seq, loaded_at))
+        if touched is None or ahead is None:
             return None
         for collection in view.query.projection.collections:
             if self._past.since(collection, start_seq) != {}:
                 return None  # what the rows show has changed: which rows, nobody remembers
         if subscriber.held is not None:
-            return Held(subscriber.held, touched)
+            return Held(subscriber.held, ahead)
         if isinstance(view, RowsView):
             departed = view.departed_since(start_seq)
-            return Told(departed, touched) if departed is not None else Unknown(touched)
+            return Told(departed, touched, ahead) if departed is not None else Unknown(touched, ahead)
         return None

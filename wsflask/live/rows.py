@@ -25,7 +25,7 @@ class _Unsure(enum.Enum):
 class RowsView(View):
     """A digest tells whether a change can be seen at all: one of fields that the view does not show sends nothing."""
 
-    __slots__ = ("_departed", "_members", "_since")
+    __slots__ = ("_departed", "_kept", "_members", "_since")
 
     def __init__(self, query: Query, name: str) -> None:
         super().__init__(query, name)
@@ -33,6 +33,7 @@ class RowsView(View):
         self._departed: deque[tuple[str, Hashable, Emission]] | None = None
         #: From where on `_departed` is whole.
         self._since: str | None = None
+        self._kept: Loaded | None = None
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._members
@@ -52,12 +53,22 @@ class RowsView(View):
             return None
         return {key: emission for at, key, emission in self._departed or () if at > seq}
 
+    @property
+    def held(self) -> Loaded | None:
+        return self._kept
+
+    def let_go(self) -> None:
+        self._kept = None
+
     def lose(self) -> None:
         super().lose()
+        self._kept = None
         self._members = {}
         self._departed = self._since = None
 
     def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:
+        if self._kept is not None:
+            self._kept.take(key, row)
         if row is None:
             return self._leave(key, change)
         found, known = digest(row.body), self._members.get(key)
@@ -79,6 +90,7 @@ class RowsView(View):
 
     def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
         self._note_shown(loaded.rows)
+        self._kept = loaded
         if not self.is_loaded:
             self._members = {key: digest(row.body) for key, row in loaded.rows.items()}
             self.is_loaded = True

@@ -96,7 +96,7 @@ def row_of(query: Query, document: Mapping[str, Any], references: References) ->
     return Row(dumps(row), dumps(row["_id"]), query.order.sort_key(document), shown)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loaded:
     """What a query found."""
 
@@ -105,6 +105,16 @@ class Loaded:
     position: str = ""
     #: Whether there are no rows behind the last one.
     is_complete: bool = True
+    #: The rows as messages, with the position that the last one bears: encoded once for all who come meanwhile.
+    messages: tuple[str, list[Message]] | None = None
+
+    def take(self, key: Hashable, row: Row | None) -> None:
+        """Take in a row that has changed since; None: it is none any more."""
+        self.messages = None
+        if row is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = row
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,7 @@ class View(ABC):
         "is_loaded", "key", "name", "query",
     )  # fmt: skip
 
-    #: Whether the rows are there for whoever comes, without a query.
+    #: Whether the rows are held always; else for a moment after a load.
     holds_rows = False
 
     def __init__(self, query: Query, name: str) -> None:
@@ -169,6 +179,14 @@ class View(ABC):
     def take_dropped(self) -> Iterable[Hashable]:
         """Return the rows that it let go since it was last asked, without a change of theirs."""
         return ()
+
+    @property
+    @abstractmethod
+    def held(self) -> Loaded | None:
+        """The rows, as its subscribers have them, with the position of the load they began with; None: not held."""
+
+    def let_go(self) -> None:  # noqa: B027 - a view may hold them always
+        """Hold the rows no more, if they are held for a moment only."""
 
     # --- a change
 
@@ -251,10 +269,7 @@ class View(ABC):
         for key, (seq, row) in touched.items():
             if seq and moment_of(seq) <= loaded.position:
                 continue
-            if row is None:
-                loaded.rows.pop(key, None)
-            else:
-                loaded.rows[key] = row
+            loaded.take(key, row)
         return self._adopt(loaded, position)
 
     def stale_rows(self) -> set[Hashable]:

@@ -19,6 +19,7 @@ from .asking import Asked
 from .before import Shown
 from .delivery import Delivery, position_lost
 from .greeting import Greeting
+from .holding import Holding
 from .index import ViewIndex
 from .loading import Load, Loading
 from .loads import load_rows
@@ -79,6 +80,7 @@ class LiveViews:
             self._load_succeeded,
             self._load_failed,
         )
+        self._holding = Holding(settings.view_held_bytes)
         #: Equal parts of the views' queries, each held once.
         self._accesses: WeakValueDictionary[str, Access] = WeakValueDictionary()
         self._projections: WeakValueDictionary[str, Projection] = WeakValueDictionary()
@@ -147,17 +149,16 @@ class LiveViews:
         return subscriber
 
     def _greet(self, subscriber: Subscriber) -> None:
-        """Have the subscriber sent what it lacks: at once where that is known, else when the view is loaded."""
-        view = subscriber.view
-        if view.is_loaded:
-            before = self.resuming.before(subscriber, self.position)
-            if isinstance(view, WindowView) and not view.needs_rows:
-                Greeting(view, view.rows(), self.position).greet(subscriber, before)
-                return
-            if before is not None and before.is_enough(view) and before.has_all(view):
-                Greeting(view, None, self.position).greet(subscriber, before)
-                return
-        self._load_for(view, [subscriber])
+        """Have the subscriber sent what it lacks: at once where the rows are held, else when the view is loaded."""
+        view, held = subscriber.view, subscriber.view.held
+        if held is not None:
+            self._holding.use(view)
+            before = self.resuming.before(subscriber, held.position, self.position)
+            Greeting(view, held, self.position).greet(subscriber, before)
+        elif view.is_loaded and subscriber.before is not None and subscriber.before.has_all(view):
+            Greeting(view, None, self.position).greet(subscriber, subscriber.before)
+        else:
+            self._load_for(view, [subscriber])
 
     def wait(self, subscriber: Subscriber) -> None:
         """Wait until the rows are there. May switch.
@@ -242,6 +243,7 @@ class LiveViews:
     def sweep(self) -> None:
         """Let go of views that nobody has watched for long."""
         with self.lock:
+            self._holding.end()
             for view in self._watchers.long_unwatched(self.settings.view_linger, self.settings.views_lingering):
                 self._drop(view)
 
@@ -293,10 +295,11 @@ class LiveViews:
             self.index.begin_load(view)
             return False
         self._loading.forget(view)
-        befores = [self.resuming.before(subscriber, self.position) for subscriber in load.waiting]
+        befores = [self.resuming.before(one, loaded.position, self.position) for one in load.waiting]
         for emission in self.index.finish_load(view, loaded, self.position):
             self.tell(view, self.position, emission)
-        greeting = Greeting(view, view.rows() if isinstance(view, WindowView) else loaded.rows, self.position)
+        greeting = Greeting(view, view.held or loaded, self.position)
+        self._holding.begin(view, loaded)
         for subscriber, before in zip(load.waiting, befores, strict=True):
             greeting.greet(subscriber, before)
             self._delivery.start(subscriber)

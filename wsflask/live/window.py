@@ -24,7 +24,7 @@ class WindowView(View):
     row is not taken in: how many lie between is not known.
     """
 
-    __slots__ = ("_dropped", "_is_complete", "_keys", "_limit", "_most", "_places", "_rows")
+    __slots__ = ("_dropped", "_is_complete", "_keys", "_limit", "_loaded_at", "_most", "_places", "_rows")
 
     holds_rows = True
 
@@ -40,6 +40,7 @@ class WindowView(View):
         self._keys: list[Hashable] = []
         self._places: list[Any] = []
         self._is_complete = True
+        self._loaded_at = ""
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._rows
@@ -53,9 +54,13 @@ class WindowView(View):
     def digests(self) -> dict[Hashable, bytes]:
         return dict.fromkeys(self._keys[: self._limit], b"")
 
-    def rows(self) -> dict[Hashable, Row]:
+    def _seen(self) -> dict[Hashable, Row]:
         """Return the rows that subscribers see, in order."""
         return {key: self._rows[key] for key in self._keys[: self._limit]}
+
+    @property
+    def held(self) -> Loaded | None:
+        return Loaded(self._seen(), self._loaded_at) if self.is_loaded and not self.needs_rows else None
 
     @property
     def needs_rows(self) -> bool:
@@ -128,7 +133,7 @@ class WindowView(View):
     def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
         # Subscribers of a window follow the feed alone: what it told during the load counts, whatever the query saw.
         touched, self._touched = self._touched or {}, None
-        before = self.rows() if self.is_loaded else None
+        before = self._seen() if self.is_loaded else None
         last = None if loaded.is_complete else next(reversed(loaded.rows.values())).place
         for key, (_, row) in touched.items():
             loaded.rows.pop(key, None)
@@ -143,6 +148,7 @@ class WindowView(View):
         self._keys = [key for key, _ in in_order]
         self._places = [row.place for _, row in in_order]
         self._is_complete = loaded.is_complete
+        self._loaded_at = loaded.position
         self.is_loaded = True
         self._trim()
         return []
@@ -154,7 +160,7 @@ class WindowView(View):
         one another, and each that is told of is put behind one that is right already.
         """
         self._adopt(loaded, position)
-        after = self.rows()
+        after = self._seen()
         found = [self._removed(key, row) for key, row in before.items() if key not in after]
         for index, (key, row) in enumerate(after.items()):
             known = before.get(key)
