@@ -42,11 +42,11 @@ class _Sizes:
     distinct: int = 20
     #: Seconds of a step of changes, and what the next has more.
     step: float = 5.0
-    growth: float = 1.15
+    growth: float = 1.25
 
 
 _FULL = _Sizes()
-_QUICK = _Sizes(cost_turns=7, changes=2000, writes=400, turns=1, step=3.0, growth=1.25)
+_QUICK = _Sizes(cost_turns=7, changes=2000, writes=400, turns=1, step=3.0, growth=1.6)
 _SMOKE = _Sizes(
     views=(10, 100), cost_turns=1, changes=100, rows=100, clients=20, writes=20, turns=1, at_once=40, step=0.5, growth=9
 )
@@ -87,7 +87,7 @@ def _measure(found: Results, sizes: _Sizes) -> None:
             )
         measure_latency(bench, found, clients=sizes.clients, rate=sizes.rate, writes=sizes.writes, turns=sizes.turns)
         measure_queries(bench, found, clients=sizes.at_once, distinct=sizes.distinct)
-        for is_touched, first in ((False, 4000.0), (True, 1500.0)):
+        for is_touched, first in ((False, 5000.0), (True, 3000.0)):
             measure_rate(
                 bench, found, is_touched=is_touched, first=first, growth=sizes.growth, seconds=sizes.step,
                 turns=sizes.turns,

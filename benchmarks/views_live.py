@@ -139,14 +139,14 @@ def _step(
 ) -> tuple[float, float]:
     """Insert at a rate for so long; return how late the last change is, and the rate that the writer reached."""
     crowd.arrived.clear()
-    before = crowd.values
+    before, resets = crowd.values, crowd.resets
     with _actor("insert", uri, ",".join(groups), rate, seconds) as writer:
         written = _answer(writer)
     is_seen = groups != ["unseen"]
     wanted = before + 1 + (written["inserted"] if is_seen else 0)
     _await(lambda: crowd.values >= wanted, seconds=20)
     lag = max((max(moments) for moments in crowd.arrived.values()), default=float("inf")) - written["ended"]
-    if crowd.values < wanted:
+    if crowd.values < wanted or crowd.resets > resets:
         lag = float("inf")
     rows.delete_many({"group": {"$in": [*groups, "fence"]}})
     time.sleep(1.0)
