@@ -123,7 +123,7 @@ class Broadcaster(Service):
         """Wait until the client has been sent all rows of what it watches; return whether it came to that."""
         deadline = time.monotonic() + timeout
         while not all(
-            one.stage is Stage.LIVE and self.views.is_settled(one.view) for one in self.views.subscriptions_of(ws)
+            one.stage is Stage.LIVE and self.views.is_settled(one.view) for one in self.views.watchers.of_connection(ws)
         ):
             if time.monotonic() > deadline:
                 return False
@@ -176,7 +176,7 @@ class Broadcaster(Service):
     def on_rights_changed(self, ws: Connection, user: Any) -> None:
         """Judge again what the client watches: rows come and go, fields appear and vanish. May switch."""
         try:
-            for subscriber in self.views.subscriptions_of(ws):
+            for subscriber in self.views.watchers.of_connection(ws):
                 if subscriber.asked is not None:
                     self._judge(subscriber, subscriber.asked, user)
         except Exception:
@@ -225,7 +225,7 @@ class Broadcaster(Service):
     def active_connections(self) -> dict[str, dict[Connection, dict[str, Any]]]:
         """Who is subscribed in this process: class name to connection to the parameters of its latest subscription."""
         found: dict[str, dict[Connection, dict[str, Any]]] = {}
-        for subscriber in self.views.subscriptions():
+        for subscriber in self.views.watchers:
             name = subscriber.view.query.exposure.name
             found.setdefault(name, {})[subscriber.ws] = subscriber.parameters
         return found

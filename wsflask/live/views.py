@@ -64,12 +64,13 @@ class LiveViews:
         self._secret = secret
         self.lock = threading.RLock()
         self.index = ViewIndex()
-        self._watchers = Watchers()
+        #: Who watches what.
+        self.watchers = Watchers()
         self.past = Past(settings.view_history)
         #: For clients that come back.
         self.resuming = Resuming(self.lock, self.past)
         most = settings.feed_backlog + settings.view_max_rows
-        self._delivery = Delivery(self.lock, self._watchers, deliver, most)
+        self._delivery = Delivery(self.lock, self.watchers, deliver, most)
         self._loading = Loading(
             self.lock,
             settings.loads_at_once,
@@ -90,16 +91,6 @@ class LiveViews:
 
     def __len__(self) -> int:
         return len(self.index)
-
-    def subscriptions(self) -> list[Subscriber]:
-        """Return who watches what, the oldest connection first."""
-        with self.lock:
-            return list(self._watchers)
-
-    def subscriptions_of(self, ws: Connection) -> list[Subscriber]:
-        """Return what the connection watches."""
-        with self.lock:
-            return self._watchers.of_connection(ws)
 
     # --- coming and going
 
@@ -126,17 +117,17 @@ class LiveViews:
         """
         start_seq, name = parameters.get("start_seq") or "", parameters.get("view") or ""
         with self.lock:
-            mine = self._watchers.of_connection(ws)
+            mine = self.watchers.of_connection(ws)
             known = self.index.get(query.key)
-            earlier = self._watchers.find(ws, known) if known is not None else None
+            earlier = self.watchers.find(ws, known) if known is not None else None
             if earlier is None and len(mine) >= self.settings.subscriptions_per_connection:
                 raise Refusal("too_big", "subscriptions of a connection")
             if known is None and self.index.rows >= self.settings.view_rows_in_all:
                 raise Refusal("unavailable", "the rows of all views of this process")
             self._give_way(earlier)
-            view = self._new_view(query) if known is None else known
+            view = self._view_for(query)
             subscriber = Subscriber(ws, view, parameters, asked)
-            self._watchers.add(subscriber)
+            self.watchers.add(subscriber)
             if start_seq or name:
                 subscriber.state = "reset"
             if start_seq and name == view.name:
@@ -184,20 +175,19 @@ class LiveViews:
         """
         with self.lock:
             old, ws = subscriber.view, subscriber.ws
-            if self._watchers.find(ws, old) is not subscriber or old.key == query.key:
+            if self.watchers.find(ws, old) is not subscriber or old.key == query.key:
                 return
-            known = self.index.get(query.key)
-            view = known if known is not None else self._new_view(query)
+            view = self._view_for(query)
             before = Shown(old.digests()) if subscriber.stage is Stage.LIVE and old.is_loaded else None
             moved_from = subscriber.moved_from or old.name
             self._silence(subscriber)
-            self._watchers.remove(subscriber)
+            self.watchers.remove(subscriber)
             subscriber.view, subscriber.stage = view, Stage.WAITING
             subscriber.parameters = {**parameters, "view": view.name}
             subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
             # The connection may watch that view already: what were two are one now.
-            self._give_way(self._watchers.find(ws, view))
-            self._watchers.add(subscriber)
+            self._give_way(self.watchers.find(ws, view))
+            self.watchers.add(subscriber)
             self._drop_if_useless(old)
             self._greet(subscriber)
             if subscriber.stage is Stage.SENDING:
@@ -206,11 +196,11 @@ class LiveViews:
     def judge(self, view: View) -> None:
         """Load a view again, and tell its subscribers which rows are gone, new, or have other fields."""
         with self.lock:
-            if not view.is_loaded or view in self._loading or not self._watchers.is_watched(view):
+            if not view.is_loaded or view in self._loading or not self.watchers.is_watched(view):
                 self.lose(view)
                 return
             before, live = Shown(view.digests()), []
-            for one in self._watchers.of_view(view):
+            for one in self.watchers.of_view(view):
                 if one.stage is Stage.LIVE:
                     one.stage, one.before = Stage.WAITING, before
                     live.append(one)
@@ -220,13 +210,13 @@ class LiveViews:
     def end(self, subscriber: Subscriber, code: str) -> None:
         """End a subscription that its user may not have any more."""
         with self.lock:
-            if self._watchers.find(subscriber.ws, subscriber.view) is subscriber:
+            if self.watchers.find(subscriber.ws, subscriber.view) is subscriber:
                 self._tell_end(subscriber, code)
 
     def detach(self, ws: Connection, name: str) -> bool:
         """End a subscription; return whether there was one."""
         with self.lock:
-            mine = self._watchers.of_connection(ws)
+            mine = self.watchers.of_connection(ws)
             found = [one for one in mine if name in (one.view.name, one.moved_from)]
             for subscriber in found:
                 self._remove(subscriber)
@@ -236,7 +226,7 @@ class LiveViews:
     def detach_all(self, ws: Connection) -> None:
         """End all subscriptions of a connection."""
         with self.lock:
-            for subscriber in self._watchers.of_connection(ws):
+            for subscriber in self.watchers.of_connection(ws):
                 self._remove(subscriber)
             self.sweep()
 
@@ -244,10 +234,13 @@ class LiveViews:
         """Let go of views that nobody has watched for long."""
         with self.lock:
             self._holding.end()
-            for view in self._watchers.long_unwatched(self.settings.view_linger, self.settings.views_lingering):
+            for view in self.watchers.long_unwatched(self.settings.view_linger, self.settings.views_lingering):
                 self._drop(view)
 
-    def _new_view(self, query: Query) -> View:
+    def _view_for(self, query: Query) -> View:
+        known = self.index.get(query.key)
+        if known is not None:
+            return known
         make = RowsView if query.order is None else WindowView
         view = make(self._parts.shared(query), query.name(self._secret))
         self.index.add(view)
@@ -255,7 +248,7 @@ class LiveViews:
 
     def _remove(self, subscriber: Subscriber) -> None:
         self._silence(subscriber)
-        self._watchers.remove(subscriber)
+        self.watchers.remove(subscriber)
         self._drop_if_useless(subscriber.view)
 
     def _give_way(self, subscriber: Subscriber | None) -> None:
@@ -276,11 +269,11 @@ class LiveViews:
 
     def _drop_if_useless(self, view: View) -> None:
         """Let go of a view that nobody watches, and that has no rows and will not get any."""
-        if not self._watchers.is_watched(view) and not view.is_loaded and view not in self._loading:
+        if not self.watchers.is_watched(view) and not view.is_loaded and view not in self._loading:
             self._drop(view)
 
     def _drop(self, view: View) -> None:
-        self._watchers.forget(view)
+        self.watchers.forget(view)
         self._loading.forget(view)
         self.index.remove(view)
 
@@ -324,7 +317,7 @@ class LiveViews:
                 self._remove(subscriber)
         if isinstance(error, Refusal):
             self.end_all(view, error.code)
-        elif self._watchers.is_watched(view):
+        elif self.watchers.is_watched(view):
             _log.warning("a view of %s is loaded again later", view.query.exposure.name)
             return True
         self._loading.forget(view)
@@ -339,7 +332,7 @@ class LiveViews:
 
     def end_all(self, view: View, code: str) -> None:
         """End all subscriptions to the view: it cannot be shown."""
-        for subscriber in self._watchers.of_view(view):
+        for subscriber in self.watchers.of_view(view):
             self._tell_end(subscriber, code)
         self._drop(view)
 
@@ -380,7 +373,7 @@ class LiveViews:
         """Tell the subscribers of a view; who has not taken its rows for too long comes again."""
         if view.dependents is not None:
             seq = min(seq, self._told_position(view))
-        for one in self._delivery.tell(self._watchers.of_view(view), view.message(seq, emission)):
+        for one in self._delivery.tell(self.watchers.of_view(view), view.message(seq, emission)):
             self._remove(one)
             position_lost(one.ws)
 
@@ -391,7 +384,7 @@ class LiveViews:
         if load is not None:
             load.is_stale = True
             self.index.begin_load(view)
-        lost = [one for one in self._watchers.of_view(view) if one.stage is not Stage.WAITING]
+        lost = [one for one in self.watchers.of_view(view) if one.stage is not Stage.WAITING]
         for subscriber in lost:
             subscriber.stage = Stage.WAITING
             subscriber.is_reset = True
