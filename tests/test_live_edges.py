@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,20 +11,27 @@ from types import SimpleNamespace
 from typing import Any
 
 import gevent
+import mongoengine
 import pytest
 from pymongo import ReadPreference
 from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
 
 from tests import harness
 from tests.test_broadcaster import Airline, Client, Flight, Room, User, World
-from wsflask.access import Exposures
+from tests.test_feed_mongo import own_mongo  # noqa: F401 - a fixture
+from wsflask.access import ALL, EVERYTHING, Exposure, Exposures
 from wsflask.config import Settings
+from wsflask.embedded import EmbeddedMongo
 from wsflask.errors import Refusal
 from wsflask.feed.base import Change, HistoryLost, Touch
 from wsflask.feed.mongo import MongoFeed
 from wsflask.live import expanding, intake
+from wsflask.live.catalog import Right, parse_catalog
+from wsflask.live.loads import load_rows
 from wsflask.live.past import Past
 from wsflask.live.resuming import Resuming
+from wsflask.live.view import Query
 from wsflask.tasks import spawn
 
 
@@ -45,6 +54,7 @@ class Crew(User):
 class Seat(Client):
     """A connection whose user changes."""
 
+    user: Crew
     is_revoked = False
 
     def revoke(self) -> bool:
@@ -159,7 +169,7 @@ def test_who_moves_to_a_view_without_rows_shares_it(world: World) -> None:
     client.subscribe()
     client.become(client.user.copy(*FIELDS, right={"gate": "Z"}))
 
-    first, second = world.broadcaster.views.subscriptions()
+    first, second = world.broadcaster.views.watchers
     assert first.view is second.view
     world.settle()
     assert [one["to"] for one in client.got if one["op"] == "moved"] == [empty]
@@ -187,7 +197,7 @@ def test_rows_that_show_documents_of_a_dropped_collection_are_read_again(world: 
 def test_judging_a_view_that_nobody_watches_any_more_changes_nothing(world: World) -> None:
     client = seat(world)
     client.subscribe(catalog={"airline": {"name": None}})
-    (subscriber,) = world.broadcaster.views.subscriptions_of(client)  # type: ignore[arg-type]
+    (subscriber,) = world.broadcaster.views.watchers.of_connection(client)  # type: ignore[arg-type]
     world.broadcaster.disconnect(client)  # type: ignore[arg-type]
     world.broadcaster.views.judge(subscriber.view)
     world.settle()
@@ -252,7 +262,7 @@ def test_what_rows_behind_a_window_show_is_not_kept(world: World) -> None:
     client.subscribe(catalog={"airline": {"name": None}}, limit=1, order_by="_id")
     world.database["flights"].insert_many([{"_id": f"z{number:02d}", "airline": "UA"} for number in range(40)])
     world.settle()
-    (subscriber,) = world.broadcaster.views.subscriptions_of(client)  # type: ignore[arg-type]
+    (subscriber,) = world.broadcaster.views.watchers.of_connection(client)  # type: ignore[arg-type]
     assert subscriber.view.dependents is not None
     assert len(subscriber.view.dependents) == len(subscriber.view)
 
@@ -317,3 +327,27 @@ def test_the_server_subscribes_with_an_order_and_a_limit(world: World) -> None:
     assert client.ops == [("L", "1")]
     with pytest.raises(Refusal, match="bad_data"):
         world.broadcaster.subscribe(client, "Flight", limit="1")  # type: ignore[arg-type]
+
+
+def test_a_load_does_not_wait_for_a_frozen_database(own_mongo: EmbeddedMongo) -> None:  # noqa: F811
+    harness.disconnect()
+    mongoengine.connect(host=own_mongo.uri_of("frozen"), uuidRepresentation="standard", tz_aware=True)
+    Flight(number="1").save()
+    exposure = Exposure(Flight, fields=("gate",))
+    right = Right(exposure, ALL, exposure.visible(show_hidden=False))
+    query = Query(exposure, EVERYTHING, ALL, parse_catalog(None, right, lambda _: None))
+    settings = Settings(database_timeout=0.5)
+    assert len(load_rows(query, settings).rows) == 1
+    assert own_mongo.pid is not None
+
+    os.kill(own_mongo.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    woken = gevent.spawn_later(harness.PATIENCE, os.kill, own_mongo.pid, signal.SIGCONT)
+    try:
+        with pytest.raises(PyMongoError):
+            load_rows(query, settings)
+        assert time.monotonic() - began < harness.PATIENCE / 2
+    finally:
+        woken.kill()
+        os.kill(own_mongo.pid, signal.SIGCONT)
+        harness.disconnect()

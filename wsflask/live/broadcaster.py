@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 from mongoengine import Document
 
 from ..access.grants import NOTHING
@@ -71,7 +72,8 @@ class Broadcaster(Service):
         """Find the rows of a query at the feed's position, once the feed has come to what was written just now."""
         if not self.server.feed.sees_every_write:
             return load_rows(query, settings, str)
-        present = query.exposure.document_class._get_db().command("ping").get("operationTime")
+        with pymongo.timeout(settings.database_timeout):
+            present = query.exposure.document_class._get_db().command("ping").get("operationTime")
         if present is not None:
             self._followed.reach(position_of(present), _A_WHILE)
         return load_rows(query, settings, position)

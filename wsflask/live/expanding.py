@@ -6,6 +6,7 @@ import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pymongo
 from pymongo import ReadPreference
 from pymongo.errors import PyMongoError
 
@@ -58,7 +59,8 @@ def read_again(stale: Mapping[View, set[Hashable]], timeout: float) -> Iterator[
         source = source.with_options(read_preference=ReadPreference.PRIMARY)  # others may be behind the feed
         for start in range(0, len(keys), _BATCH):
             wanted = {"_id": {"$in": [identity_of(key) for key in keys[start : start + _BATCH]]}}
-            found = list(source.find(wanted, max_time_ms=int(timeout * 1000)))
+            with pymongo.timeout(timeout):
+                found = list(source.find(wanted))
             yield [
                 (view, Change("", "U", collection, document["_id"], document))
                 for document in found

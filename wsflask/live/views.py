@@ -144,7 +144,7 @@ class LiveViews:
         if held is not None:
             self._holding.use(view)
             before = self.resuming.before(subscriber, held.position, self.position)
-            Greeting(view, held, self._told_position(view)).greet(subscriber, before)
+            Greeting(view, held, self._told_position(view) if held.position else "").greet(subscriber, before)
         elif view.is_loaded and subscriber.before is not None and subscriber.before.has_all(view):
             Greeting(view, None, self._told_position(view)).greet(subscriber, subscriber.before)
         else:
@@ -298,7 +298,8 @@ class LiveViews:
             self.tell(view, self.position, emission)
         if stale := view.stale_rows():
             self.stale[view] = stale
-        greeting = Greeting(view, view.held or loaded, self._told_position(view))
+        # Rows of no exact moment may be ahead of the position: nobody goes on from them.
+        greeting = Greeting(view, view.held or loaded, self._told_position(view) if loaded.position else "")
         self._holding.begin(view, loaded)
         for subscriber, before in zip(load.waiting, befores, strict=True):
             greeting.greet(subscriber, before)
