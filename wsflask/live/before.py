@@ -11,7 +11,7 @@ from .keys import identity_of
 from .past import Touch
 from .view import Emission, Row, View, digest
 
-__all__ = ["Before", "Held", "Shown", "Told", "Unknown"]
+__all__ = ["Before", "Held", "Shown", "Unknown"]
 
 
 class Before(ABC):
@@ -97,24 +97,3 @@ class Unknown(Before):
 
     def is_enough(self, known: Container[Hashable]) -> bool:
         return all(touch.is_new or key in known for key, touch in self._touched.items())
-
-
-class Told(Unknown):
-    """The rows that the view had at the client's position, where the view knows which have left since."""
-
-    def __init__(
-        self, departed: Mapping[Hashable, Emission], touched: Mapping[Hashable, Touch], ahead: Container[Hashable]
-    ) -> None:
-        super().__init__(touched, ahead)
-        self._departed = departed
-
-    def gone(self, known: Container[Hashable]) -> list[Emission]:
-        found = []
-        for key, emission in self._departed.items():
-            touch = self._touched.get(key)
-            if key not in known and not (touch is not None and touch.is_new):
-                found.append(emission)
-        return found
-
-    def is_enough(self, known: Container[Hashable]) -> bool:
-        return True

@@ -38,7 +38,9 @@ class Greeting:
         start_seq = ""
         if before is not None and before.is_enough(self._known):
             if subscriber.start_seq:
-                start_seq, subscriber.state = subscriber.start_seq, "resumed"
+                subscriber.state = "resumed"
+            if subscriber.held is not None:  # who does not say what it holds cannot go on from the middle either
+                start_seq = subscriber.start_seq
             messages = self._encoded([*before.gone(self._known), *self._emissions(before.op_for)], start_seq)
         else:
             subscriber.is_reset = subscriber.is_reset or (before is not None and not subscriber.is_awaited)

@@ -60,6 +60,10 @@ class Past:
         if len(changes) > 2 * self._most:
             self._floors[collection], _, _ = changes.popleft()
 
+    def room(self, collection: str) -> int:
+        """Return how many earlier changes can be taken in."""
+        return min(self._most, 2 * self._most - len(self._collections.get(collection, ())))
+
     def extend(self, collection: str, since: str, earlier: Iterable[tuple[str, Hashable, str]]) -> None:
         """Take in what happened after `since` and up to the floor, oldest first."""
         changes = self._collections.setdefault(collection, deque())

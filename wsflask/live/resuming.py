@@ -11,11 +11,10 @@ from pymongo.errors import PyMongoError
 
 from ..access.exposure import Exposure
 from ..feed.base import HistoryLost, Touch
-from ..feed.positions import moment_of
-from .before import Before, Held, Told, Unknown
+from ..feed.positions import moment_between, moment_of
+from .before import Before, Held, Unknown
 from .keys import row_key
 from .past import Past
-from .rows import RowsView
 from .subscriber import Subscriber
 
 __all__ = ["Resuming"]
@@ -32,13 +31,11 @@ class Resuming:
     Args:
         lock: of `LiveViews`.
         past: what changed lately.
-        most: changes of a collection that are asked for.
     """
 
-    def __init__(self, lock: Any, past: Past, most: int) -> None:
+    def __init__(self, lock: Any, past: Past) -> None:
         self._lock = lock
         self._past = past
-        self._most = most
         self._reaching = threading.Lock()
         #: By collection, up to where it is known that the history does not tell: nobody makes us ask again and again.
         self._lost: dict[str, str] = {}
@@ -54,11 +51,13 @@ class Resuming:
         with self._reaching:  # one at a time: the next may find that it knows enough
             if self._is_known(exposure.collection, start_seq):
                 return
-            floor = self._past.floor(exposure.collection)
+            with self._lock:
+                floor, room = self._past.floor(exposure.collection), self._past.room(exposure.collection)
             try:
-                touches = history(exposure.document_class, start_seq, floor, self._most)
+                touches = history(exposure.document_class, start_seq, floor, room)
             except HistoryLost:
-                self._lost[exposure.collection] = max(start_seq, self._lost.get(exposure.collection, ""))
+                # Nobody has it searched again and again, a moment later each time: half of the way, then.
+                self._lost[exposure.collection] = moment_between(start_seq, floor)
                 return
             except PyMongoError as error:
                 _log.warning("the history of %s could not be read: %s", exposure.name, type(error).__name__)
@@ -98,7 +97,4 @@ class Resuming:
                 return None  # what the rows show has changed: which rows, nobody remembers
         if subscriber.held is not None:
             return Held(subscriber.held, ahead)
-        if isinstance(view, RowsView):
-            departed = view.departed_since(start_seq)
-            return Told(departed, touched, ahead) if departed is not None else Unknown(touched, ahead)
-        return None
+        return Unknown(touched, ahead) if view.query.order is None else None

@@ -215,7 +215,10 @@ class View(ABC):
             self._touched[key] = (change.seq, row)
         if self.dependents is not None:
             self.dependents.note(key, row.shown if row is not None else ())
-        return self._take(key, row, change) if self.is_loaded else []
+        found = self._take(key, row, change) if self.is_loaded else []
+        if self.dependents is not None and self.is_loaded and key not in self:
+            self.dependents.note(key, ())  # it is behind a window
+        return found
 
     @abstractmethod
     def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:
@@ -259,18 +262,18 @@ class View(ABC):
         """Forget the load under way."""
         self._touched = None
 
-    def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
+    def finish_load(self, loaded: Loaded) -> list[Emission]:
         """Take over what the query found; return what those have to be told who had rows before.
 
         Where a document changed after the moment that the query saw, what the feed told of it counts; the rows in
-        `loaded` are then as they are at `position`, up to which the feed's changes were applied.
+        `loaded` are then as they are after all changes that were applied.
         """
         touched, self._touched = self._touched or {}, None
         for key, (seq, row) in touched.items():
             if seq and moment_of(seq) <= loaded.position:
                 continue
             loaded.take(key, row)
-        return self._adopt(loaded, position)
+        return self._adopt(loaded)
 
     def stale_rows(self) -> set[Hashable]:
         """Return the rows of the load just finished that show documents which changed meanwhile."""
@@ -283,7 +286,7 @@ class View(ABC):
                 self.dependents.note(key, row.shown)
 
     @abstractmethod
-    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+    def _adopt(self, loaded: Loaded) -> list[Emission]:
         """Take the rows over."""
 
     def lose(self) -> None:

@@ -130,7 +130,7 @@ class WindowView(View):
         assert row is not None
         return Emission("R", b'{"_id":%b}' % row.id)
 
-    def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
+    def finish_load(self, loaded: Loaded) -> list[Emission]:
         # Subscribers of a window follow the feed alone: what it told during the load counts, whatever the query saw.
         touched, self._touched = self._touched or {}, None
         before = self._seen() if self.is_loaded else None
@@ -139,9 +139,9 @@ class WindowView(View):
             loaded.rows.pop(key, None)
             if row is not None and (last is None or row.place < last):
                 loaded.rows[key] = row
-        return self._adopt(loaded, position) if before is None else self._change_to(loaded, position, before)
+        return self._adopt(loaded) if before is None else self._change_to(loaded, before)
 
-    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+    def _adopt(self, loaded: Loaded) -> list[Emission]:
         self._note_shown(loaded.rows)
         in_order = sorted(loaded.rows.items(), key=lambda item: item[1].place)
         self._rows = dict(in_order)
@@ -151,15 +151,17 @@ class WindowView(View):
         self._loaded_at = loaded.position
         self.is_loaded = True
         self._trim()
+        if self.dependents is not None:
+            self.dependents.keep(self)
         return []
 
-    def _change_to(self, loaded: Loaded, position: str, before: dict[Hashable, Row]) -> list[Emission]:
+    def _change_to(self, loaded: Loaded, before: dict[Hashable, Row]) -> list[Emission]:
         """Take the rows over; return what makes the rows before equal to them.
 
         Who takes the messages in their order has the rows in theirs: those that are not told of keep their order among
         one another, and each that is told of is put behind one that is right already.
         """
-        self._adopt(loaded, position)
+        self._adopt(loaded)
         after = self._seen()
         found = [self._removed(key, row) for key, row in before.items() if key not in after]
         for index, (key, row) in enumerate(after.items()):
