@@ -12,7 +12,7 @@ from bson import Binary, Decimal128, Int64, ObjectId
 from wsflask.encoding import to_json_value
 from wsflask.live.keys import identity_of, row_key
 
-IDS = (
+IDS: tuple[Any, ...] = (
     ObjectId("585a88b208b199f61004d968"), "text", "", 7, Int64(2**60), 1.5, Decimal128("2.50"), True, None,
     datetime.datetime(2026, 11, 20, 12, 30, 1, 5000, tzinfo=datetime.UTC), uuid.UUID(int=5), Binary(b"abc"),
     Binary(b"abc", 128), {"airline": "UA", "number": 7}, {},
