@@ -29,8 +29,8 @@ def test_equal_parts_are_one_object_and_those_of_two_classes_are_not() -> None:
         exposures.expose(document_class, fields=("name",), read=lambda user: True)
     parts = Parts()
 
-    def query(name: str, **scope: str) -> Query:
-        return parts.shared(query_for(Asked(name, scope), User(), exposures, Settings())[0])
+    def query(class_name: str, **scope: str) -> Query:
+        return parts.shared(query_for(Asked(class_name, scope), User(), exposures, Settings())[0])
 
     first, second = query("PartsGate", name="A"), query("PartsGate", name="B")
     other = query("PartsLounge", name="A")
