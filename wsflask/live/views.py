@@ -133,7 +133,7 @@ class LiveViews:
             if known is None and self.index.rows >= self.settings.view_rows_in_all:
                 raise Refusal("unavailable", "the rows of all views of this process")
             self._silence(earlier)
-            view = self._new_view(query) if known is None else known
+            view = self._view_of(query)
             subscriber = Subscriber(ws, view, parameters, asked)
             self._watchers.add(subscriber)
             if start_seq or name:
@@ -189,7 +189,7 @@ class LiveViews:
             old, ws = subscriber.view, subscriber.ws
             if self._watchers.find(ws, old) is not subscriber or old.key == query.key:
                 return
-            view = self.index.get(query.key) or self._new_view(query)
+            view = self._view_of(query)
             before = Shown(old.digests()) if subscriber.stage is Stage.LIVE and old.is_loaded else None
             moved_from = subscriber.moved_from or old.name
             self._silence(subscriber)
@@ -248,7 +248,10 @@ class LiveViews:
             for view in self._watchers.long_unwatched(self.settings.view_linger, self.settings.views_lingering):
                 self._drop(view)
 
-    def _new_view(self, query: Query) -> View:
+    def _view_of(self, query: Query) -> View:
+        view = self.index.get(query.key)
+        if view is not None:
+            return view
         access = self._accesses.setdefault(query.access.key, query.access)
         projection = self._projections.setdefault(query.projection.key, query.projection)
         make = RowsView if query.order is None else WindowView
