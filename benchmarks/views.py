@@ -30,7 +30,7 @@ class _Sizes:
     views: tuple[int, ...] = (10, 1000, 50_000)
     cost_turns: int = 15
     changes: int = 3000
-    #: Rows of a view with many rows.
+    #: Rows of a view with many rows; 0: memory is not looked at.
     rows: int = 5000
     #: Subscribers of one view, writes a second, and how many of them; fresh servers.
     clients: int = 1000
@@ -42,11 +42,13 @@ class _Sizes:
     distinct: int = 20
     #: Seconds of a step of changes, and what the next has more.
     step: float = 5.0
-    growth: float = 1.15
+    growth: float = 1.25
+    #: How often a step is tried before it counts as too much.
+    tries: int = 2
 
 
 _FULL = _Sizes()
-_QUICK = _Sizes(cost_turns=7, changes=2000, writes=400, turns=1, step=3.0, growth=1.25)
+_QUICK = _Sizes(cost_turns=7, changes=2000, rows=0, writes=300, turns=1, step=3.0, growth=1.6, tries=1)
 _SMOKE = _Sizes(
     views=(10, 100), cost_turns=1, changes=100, rows=100, clients=20, writes=20, turns=1, at_once=40, step=0.5, growth=9
 )
@@ -87,10 +89,10 @@ def _measure(found: Results, sizes: _Sizes) -> None:
             )
         measure_latency(bench, found, clients=sizes.clients, rate=sizes.rate, writes=sizes.writes, turns=sizes.turns)
         measure_queries(bench, found, clients=sizes.at_once, distinct=sizes.distinct)
-        for is_touched, first in ((False, 4000.0), (True, 1500.0)):
+        for is_touched, first in ((False, 5000.0), (True, 3000.0)):
             measure_rate(
                 bench, found, is_touched=is_touched, first=first, growth=sizes.growth, seconds=sizes.step,
-                turns=sizes.turns,
+                tries=sizes.tries, turns=sizes.turns,
             )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import flask_login
@@ -38,6 +37,8 @@ __all__ = ["main"]
 
 #: Views that one connection watches; those who subscribe at the same time.
 _A_CLIENT, _AT_ONCE = 50, 20
+#: Seconds after which a view that was just loaded holds no rows any more.
+_HELD = 4.0
 #: Changes after which other greenlets get a turn, as under a backlog.
 _BATCH = 50
 
@@ -49,6 +50,13 @@ class Line(Document):
     value = IntField()
     text = StringField()
     meta = {"collection": "line", "indexes": ["group"]}
+
+
+class _Resident(flask_login.UserMixin):
+    """A user who is kept in memory."""
+
+    def __init__(self, name: str) -> None:
+        self.id = name
 
 
 class _Counter(Link):
@@ -86,8 +94,8 @@ class _Engine:
     def __init__(self) -> None:
         mongoengine.connect(host=os.environ["BENCH_MONGODB_URI"], tz_aware=True)
         app = Flask(__name__)
-        app.config.update(SECRET_KEY=SECRET_KEY, WSFLASK_PING_INTERVAL=1e6)
-        flask_login.LoginManager(app).user_loader(str)
+        app.config.update(SECRET_KEY=SECRET_KEY, WSFLASK_PING_INTERVAL=1e6, WSFLASK_SESSION_CHECK_INTERVAL=1e6)
+        flask_login.LoginManager(app).user_loader(_Resident)
         self._broadcaster = Broadcaster()
         self._server = WebSocketServer(app, services=[self._broadcaster])
         self._server.expose(Line, fields=("group", "value", "text"), read=lambda user: True)
@@ -97,17 +105,22 @@ class _Engine:
         self._groups: list[str] = []
         self._number = 0
 
-    def subscribe(self, prefix: str, views: int) -> dict[str, float]:
-        """Subscribe to views of groups that are told apart by number; return what each has cost."""
-        before, started = _memory(), time.process_time()
+    def subscribe(self, prefix: str, first: int, end: int) -> dict[str, float]:
+        """Subscribe to the views of groups from one number to before another; return what each has cost."""
+        started = time.process_time()
         pool = gevent.pool.Pool(_AT_ONCE)
-        for first in range(0, views, _A_CLIENT):
-            groups = [f"{prefix} {number}" for number in range(first, min(first + _A_CLIENT, views))]
+        for start in range(first, end, _A_CLIENT):
+            groups = [f"{prefix} {number}" for number in range(start, min(start + _A_CLIENT, end))]
             self._groups += groups
             pool.spawn(self._subscribe_all, self._connection(), groups)
         pool.join(raise_error=True)
-        spent = time.process_time() - started
-        return {"bytes": (_memory() - before) / views, "us": 1e6 * spent / views}
+        return {"us": 1e6 * (time.process_time() - started) / (end - first)}
+
+    def memory(self) -> dict[str, float]:
+        """Return the bytes that this process has, once views hold no rows that they have just loaded."""
+        gevent.sleep(_HELD)
+        gc.collect()
+        return {"bytes": 1024.0 * rss_kb([os.getpid()])}
 
     def _subscribe_all(self, connection: Connection, groups: list[str]) -> None:
         for group in groups:
@@ -116,9 +129,7 @@ class _Engine:
     def _connection(self) -> Connection:
         link, name = _Counter(), f"user{len(self._links)}"
         self._links.append(link)
-        user = flask_login.UserMixin()
-        user.id = name
-        return self._server.handler(link, identity=Identity(user, name, frozenset(), name), form="v1")
+        return self._server.handler(link, identity=Identity(_Resident(name), name, frozenset(), name), form="v1")
 
     def change(self, count: int) -> dict[str, float]:
         """Take so many changes in, each of them a row of one view; return what each has cost."""
@@ -146,15 +157,14 @@ class _Engine:
         return Change(seq, "U", "line", group, document)
 
 
-def _memory() -> float:
-    gc.collect()
-    return 1024.0 * rss_kb([os.getpid()])
-
-
 def main() -> None:
-    """Answer commands: `subscribe prefix views`, `change count`."""
+    """Answer commands: `subscribe prefix first end`, `memory`, `change count`."""
     engine = _Engine()
-    commands = {"subscribe": partial(engine.subscribe), "change": partial(engine.change)}
+    commands: dict[str, Callable[..., dict[str, float]]] = {
+        "subscribe": engine.subscribe,
+        "memory": engine.memory,
+        "change": engine.change,
+    }
     print(json.dumps({"ready": True}), flush=True)
     for line in FileObjectThread(sys.stdin.fileno(), "r", closefd=False):
         name, *words = line.split()

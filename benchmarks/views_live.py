@@ -27,8 +27,6 @@ __all__ = ["measure_latency", "measure_queries", "measure_rate"]
 _Rows = Collection[dict[str, Any]]
 #: Seconds that the last change of a step may be late.
 _LAG = 1.0
-#: How often a step is tried before it counts as too much.
-_TRIES = 2
 
 
 def measure_latency(bench: Bench, results: Results, *, clients: int, rate: float, writes: int, turns: int) -> None:
@@ -108,7 +106,15 @@ def measure_queries(bench: Bench, results: Results, *, clients: int, distinct: i
 
 
 def measure_rate(
-    bench: Bench, results: Results, *, is_touched: bool, first: float, growth: float, seconds: float, turns: int
+    bench: Bench,
+    results: Results,
+    *,
+    is_touched: bool,
+    first: float,
+    growth: float,
+    seconds: float,
+    tries: int,
+    turns: int,
 ) -> None:
     """Changes a second that a worker keeps up with: steps that rise until the last change of one is late."""
     workload = "view_touched" if is_touched else "view_untouched"
@@ -120,7 +126,7 @@ def measure_rate(
             for number, group in enumerate([*groups, "fence"]):
                 crowd.subscribe([group], [number])
             rate, reached, failed = first, 0.0, 0
-            while failed < _TRIES:
+            while failed < tries:
                 lag, real = _step(str(rig.database_uri), rows, crowd, written, rate, seconds)
                 say(f"{workload:12} {rate:.0f}/s: really {real:.0f}/s, the last is {lag:.3f} s late")
                 if lag >= _LAG:
@@ -139,14 +145,14 @@ def _step(
 ) -> tuple[float, float]:
     """Insert at a rate for so long; return how late the last change is, and the rate that the writer reached."""
     crowd.arrived.clear()
-    before = crowd.values
+    before, resets = crowd.values, crowd.resets
     with _actor("insert", uri, ",".join(groups), rate, seconds) as writer:
         written = _answer(writer)
     is_seen = groups != ["unseen"]
     wanted = before + 1 + (written["inserted"] if is_seen else 0)
     _await(lambda: crowd.values >= wanted, seconds=20)
     lag = max((max(moments) for moments in crowd.arrived.values()), default=float("inf")) - written["ended"]
-    if crowd.values < wanted:
+    if crowd.values < wanted or crowd.resets > resets:
         lag = float("inf")
     rows.delete_many({"group": {"$in": [*groups, "fence"]}})
     time.sleep(1.0)

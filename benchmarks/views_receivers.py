@@ -12,6 +12,7 @@ from .crowd import Crowd
 
 __all__ = ["Receivers"]
 
+_RESET = b'"op":"reset"'
 _VALUE = re.compile(rb'"value":(\d+)')
 #: Longest part of a value that may lie at the end of what was read.
 _TAIL = 24
@@ -26,12 +27,15 @@ class Receivers(Crowd):
         self.arrived: dict[int, array[float]] = defaultdict(lambda: array("d"))
         #: Rows and changes that arrived.
         self.values = 0
+        #: Views that were loaded anew: the server fell behind.
+        self.resets = 0
         self._tails: dict[int, bytes] = {}
 
     def take(self, number: int, readable: Any) -> bytes:
         """Note the values in what has come."""
         now = time.monotonic()
         data = super().take(number, readable)
+        self.resets += data.count(_RESET)
         together = self._tails.get(number, b"") + data
         end = 0
         for found in _VALUE.finditer(together):

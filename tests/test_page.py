@@ -403,7 +403,7 @@ def test_a_change_is_rendered_once_and_only_where_the_html_differs(site: Site) -
     container = site.live(Order.objects(status="open"))
     view = RowsView(site.query(container), "v")
     view.begin_load()
-    view.finish_load(load_rows(view.query, site.server.settings), "")
+    view.finish_load(load_rows(view.query, site.server.settings))
 
     def change(**values: Any) -> Any:
         order.update(**values)

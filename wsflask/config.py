@@ -115,6 +115,8 @@ class Settings:
     view_rows_in_all: int = 2_000_000
     #: Rows that an ordered view may show (`limit`); they are held whole, and half as many behind them.
     view_max_window: int = 1000
+    #: Bytes of rows, in all, that are held for a moment after a load: who comes for that view meanwhile costs no query.
+    view_held_bytes: int = 32 * 1024 * 1024
     #: Changes of a collection that are remembered, or read from the database's history, for those who come back.
     view_history: int = 10_000
     #: Views that are loaded at one time; the others wait for their turn, so that a storm leaves the database some air.

@@ -16,12 +16,10 @@ from wsflask.encoding import to_json_value
 from .rights import Raw, Rights
 from .shapes import CLASSES, EMBEDDED, Field
 
-__all__ = ["Expected", "Images", "Oracle", "Request", "conditions_of", "differs"]
+__all__ = ["Expected", "Oracle", "Request", "differs"]
 
 #: What is asked for, as it is sent.
 Request = Mapping[str, Any]
-#: Class and id to all images that a document has ever had, the latest last; None: there was none.
-Images = Callable[[str, Any], Sequence[Raw | None]]
 
 _MISSING = object()
 
@@ -59,7 +57,7 @@ class Oracle:
             return Expected(code="not_found")
         asks_hidden = bool(request.get("show_hidden"))
         sees = rights.sees(name, hidden=True)
-        conditions = conditions_of(request.get("data_scope"))
+        conditions = _conditions_of(request.get("data_scope"))
         order_by = _order_of(request)
         asked = [path.partition(".")[0] for path, _, _ in conditions] + [path.partition(".")[0] for path, _ in order_by]
         if any(one not in sees and one != "_id" for one in asked):
@@ -76,49 +74,28 @@ class Oracle:
                 keys.append(("_id", 1))
             order = self._sort(shape.collection, list(found), keys)[: request.get("limit") or 1000]
             found = {identity: found[identity] for identity in order}
-        show = _Shower(rights, asks_hidden, self._current).row
+        show = _Shower(rights, asks_hidden, self._document).row
         rows = {to_json_value(key): show(name, document, request.get("catalog")) for key, document in found.items()}
         return Expected(rows, None if order is None else [to_json_value(key) for key in order])
 
-    def _current(self, name: str, identity: Any) -> Sequence[Raw | None]:
-        return [self._documents.get(CLASSES[name].collection, {}).get(identity)]
-
-    def may_be(self, request: Request, rights: Rights, identity: Any, row: Any, images: Images) -> bool:
-        """Return whether this is a row of the present whose expanded documents are shown as they once were.
-
-        Args:
-            identity: the document's id, as it is on the wire.
-        """
-        name = request["class_name"]
-        shower = _Shower(rights, bool(request.get("show_hidden")), images)
-        return any(
-            to_json_value(key) == identity and shower.shows(name, document, request.get("catalog"), row)
-            for key, document in self._documents.get(CLASSES[name].collection, {}).items()
-        )
+    def _document(self, name: str, identity: Any) -> Raw | None:
+        return self._documents.get(CLASSES[name].collection, {}).get(identity)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shower:
     rights: Rights
     asks_hidden: bool
-    images: Images
+    #: Class and id to the document; None: there is none.
+    document: Callable[[str, Any], Raw | None]
 
     def row(self, name: str, document: Raw, catalog: Any) -> dict[str, Any]:
-        """Return the row of a document; what it expands is shown as the latest image is."""
+        """Return the row of a document."""
         shown: dict[str, Any] = {"_id": to_json_value(document["_id"])}
         for wire, each, wanted in self._selected(name, catalog):
             value = document.get(each.path, _MISSING)
             shown[wire] = None if value is _MISSING else self._value(each, value, wanted)
         return shown
-
-    def shows(self, name: str, document: Raw, catalog: Any, row: Any) -> bool:
-        """Return whether the row is this document's, with any of the images of what it expands."""
-        selected = self._selected(name, catalog)
-        if not isinstance(row, dict) or row.keys() != {"_id", *(wire for wire, _, _ in selected)}:
-            return False
-        return row["_id"] == to_json_value(document["_id"]) and all(
-            self._is_value(each, document.get(each.path), wanted, row[wire]) for wire, each, wanted in selected
-        )
 
     def _selected(self, name: str, catalog: Any) -> list[tuple[str, Field, Any]]:
         sees = self.rights.sees(name, hidden=self.asks_hidden)
@@ -126,34 +103,13 @@ class _Shower:
         names = sorted(sees & catalog.keys()) if catalog else sorted(sees)
         return [(wire, fields[wire], catalog.get(wire) if catalog else None) for wire in names]
 
-    def _is_value(self, each: Field, stored: Any, wanted: Any, shown: Any) -> bool:
-        if each.kind != "reference" or wanted is None or wanted is True or stored is None:
-            return not differs(self._value(each, stored, wanted), shown)
-        if isinstance(stored, list):
-            return (
-                isinstance(shown, list)
-                and len(shown) == len(stored)
-                and all(self._is_expanded(each, *pair, wanted) for pair in zip(stored, shown, strict=True))
-            )
-        return self._is_expanded(each, stored, shown, wanted)
-
-    def _is_expanded(self, each: Field, identity: Any, shown: Any, wanted: Any) -> bool:
-        images = self.images(each.target, identity)
-        if shown == to_json_value(identity):
-            return not images or any(not self._readable(each.target, image) for image in images)
-        return any(
-            image is not None and self._readable(each.target, image) and self.shows(each.target, image, wanted, shown)
-            for image in reversed(images)
-        )
-
     def _value(self, each: Field, stored: Any, wanted: Any) -> Any:
         if isinstance(stored, list) and (each.is_list or each.kind in ("reference", "embedded")):
             return [self._value(each, item, wanted) for item in stored]
         if each.kind == "reference" and stored is not None and wanted is not None and wanted is not True:
-            images = self.images(each.target, stored)
-            image = images[-1] if images else None
-            if image is not None and self._readable(each.target, image):
-                return self.row(each.target, image, wanted)
+            document = self.document(each.target, stored)
+            if document is not None and self._readable(each.target, document):
+                return self.row(each.target, document, wanted)
         elif each.kind == "embedded" and isinstance(stored, Mapping):
             return self._embedded(EMBEDDED[each.target], stored, wanted)
         elif each.kind in ("dict", "any") and isinstance(stored, Mapping) and wanted and isinstance(wanted, Mapping):
@@ -171,8 +127,8 @@ class _Shower:
                 shown[name] = None if value is _MISSING else self._value(each, value, chosen[name])
         return shown
 
-    def _readable(self, name: str, image: Raw | None) -> bool:
-        return image is not None and self.rights.has_any(name) and self.rights.may_read(name, image)
+    def _readable(self, name: str, document: Raw) -> bool:
+        return self.rights.has_any(name) and self.rights.may_read(name, document)
 
 
 def differs(expected: Any, shown: Any) -> bool:
@@ -189,7 +145,7 @@ def differs(expected: Any, shown: Any) -> bool:
 # --- scopes
 
 
-def conditions_of(scope: Any) -> list[tuple[str, str, Any]]:
+def _conditions_of(scope: Any) -> list[tuple[str, str, Any]]:
     """Return the conditions of a scope in either form: path, operator, value."""
     if isinstance(scope, Mapping):
         return [

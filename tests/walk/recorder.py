@@ -68,11 +68,6 @@ class Recorder:
             seen = self.changes
             gevent.sleep(0.4)
 
-    def of(self, name: str, identity: Any) -> list[Raw | None]:
-        """Return what a document of this class has ever been."""
-        found = self.images.get((CLASSES[name].collection, to_json_value(identity)), ())
-        return [image.document for image in found]
-
     def current(self) -> dict[str, dict[Any, Raw]]:
         """Return the documents of the present: collection to id, as stored, to document."""
         found: dict[str, dict[Any, Raw]] = {}

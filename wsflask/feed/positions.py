@@ -14,6 +14,7 @@ __all__ = [
     "is_position",
     "moment_after",
     "moment_before",
+    "moment_between",
     "moment_of",
     "numbered",
     "position_in",
@@ -53,6 +54,11 @@ def moment_before(position: str) -> str:
 def moment_after(position: str) -> str:
     """Return the first moment after that of the position."""
     return f"{int(position[:_DIGITS]) + 1:020d}"
+
+
+def moment_between(first: str, second: str) -> str:
+    """Return the moment in the middle of two positions."""
+    return f"{(int(first[:_DIGITS]) + int(second[:_DIGITS])) // 2:020d}"
 
 
 def is_position(text: object) -> bool:

@@ -11,7 +11,7 @@ from .keys import identity_of
 from .past import Touch
 from .view import Emission, Row, View, digest
 
-__all__ = ["Before", "Held", "Shown", "Told", "Unknown"]
+__all__ = ["Before", "Held", "Shown", "Unknown"]
 
 
 class Before(ABC):
@@ -57,10 +57,10 @@ class Held(Before):
 
     Args:
         ids: the ids as JSON values, by key.
-        touched: what changed since.
+        touched: what changed since, or may be ahead in the view.
     """
 
-    def __init__(self, ids: Mapping[Hashable, Any], touched: Mapping[Hashable, Touch]) -> None:
+    def __init__(self, ids: Mapping[Hashable, Any], touched: Container[Hashable]) -> None:
         self._ids = ids
         self._touched = touched
 
@@ -75,48 +75,25 @@ class Held(Before):
 
 
 class Unknown(Before):
-    """Rows of which nothing is known but what changed since: enough where nothing that was there before has left."""
+    """Rows of which nothing is known but what changed since: enough where nothing that was there before has left.
 
-    def __init__(self, touched: Mapping[Hashable, Touch]) -> None:
+    Args:
+        touched: what changed since.
+        ahead: what may be ahead in the view, besides.
+    """
+
+    def __init__(self, touched: Mapping[Hashable, Touch], ahead: Container[Hashable]) -> None:
         self._touched = touched
+        self._ahead = ahead
 
     def op_for(self, key: Hashable, row: Row) -> str:
         touch = self._touched.get(key)
-        return "" if touch is None else "I" if touch.is_new else "U"
+        if touch is None:
+            return "U" if key in self._ahead else ""
+        return "I" if touch.is_new else "U"
 
     def gone(self, known: Container[Hashable]) -> list[Emission]:
         return []
 
     def is_enough(self, known: Container[Hashable]) -> bool:
         return all(touch.is_new or key in known for key, touch in self._touched.items())
-
-
-class Told(Unknown):
-    """The rows that some worker's view had at the client's position; ours knows which have left it since.
-
-    Args:
-        departed: how each row was told gone that left since the position, and some that left before.
-        touched: what changed since.
-        late: what changed shortly before: another worker may have seen an earlier state of it than ours, and have had
-            a row that ours never had.
-    """
-
-    def __init__(
-        self, departed: Mapping[Hashable, Emission], touched: Mapping[Hashable, Touch], late: Container[Hashable]
-    ) -> None:
-        super().__init__(touched)
-        self._departed = departed
-        self._late = late
-
-    def gone(self, known: Container[Hashable]) -> list[Emission]:
-        return [
-            self._departed[key]
-            for key, touch in self._touched.items()
-            if key in self._departed and key not in known and not touch.is_new
-        ]
-
-    def is_enough(self, known: Container[Hashable]) -> bool:
-        return all(
-            touch.is_new or key in known or key in self._departed or key not in self._late
-            for key, touch in self._touched.items()
-        )

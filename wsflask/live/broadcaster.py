@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import pymongo
 from mongoengine import Document
 
 from ..access.grants import NOTHING
@@ -71,7 +72,8 @@ class Broadcaster(Service):
         """Find the rows of a query at the feed's position, once the feed has come to what was written just now."""
         if not self.server.feed.sees_every_write:
             return load_rows(query, settings, str)
-        present = query.exposure.document_class._get_db().command("ping").get("operationTime")
+        with pymongo.timeout(settings.database_timeout):
+            present = query.exposure.document_class._get_db().command("ping").get("operationTime")
         if present is not None:
             self._followed.reach(position_of(present), _A_WHILE)
         return load_rows(query, settings, position)
@@ -122,7 +124,9 @@ class Broadcaster(Service):
     def _settle(self, ws: Connection, timeout: float) -> bool:
         """Wait until the client has been sent all rows of what it watches; return whether it came to that."""
         deadline = time.monotonic() + timeout
-        while any(one.stage is not Stage.LIVE for one in self.views.subscriptions_of(ws)):
+        while not all(
+            one.stage is Stage.LIVE and self.views.is_settled(one.view) for one in self.views.watchers.of_connection(ws)
+        ):
             if time.monotonic() > deadline:
                 return False
             time.sleep(_LOOK)
@@ -141,12 +145,10 @@ class Broadcaster(Service):
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
     ) -> Subscriber:
         query, is_hidden_shown = self._query(asked, user, **acl)
-        self._followed.await_class(asked.class_name)
-        if is_position(asked.start_seq):
-            if not _is_far(asked.start_seq, self.views.position):
-                # The worker that told it may be ahead of this one.
-                self._followed.reach(moment_of(asked.start_seq), self.server.settings.database_timeout)
-            self.views.resuming.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
+        self._prepare(asked, query)
+        while ws.user is not user:  # his rights changed meanwhile, when there was nothing to be judged yet
+            user = ws.user
+            query, is_hidden_shown = self._query(asked, user, **acl)
         parameters = {**_parameters(asked, query, is_hidden_shown), **acl, **extra}
         subscriber = self.views.attach(
             ws, query, parameters, held=held_rows(asked, query.exposure), asked=None if acl else asked
@@ -162,12 +164,21 @@ class Broadcaster(Service):
             raise
         return subscriber
 
+    def _prepare(self, asked: Asked, query: Query) -> None:
+        """Wait until the class is followed, and it is known what changed since the client left. May switch."""
+        self._followed.await_class(asked.class_name)
+        if is_position(asked.start_seq):
+            if not _is_far(asked.start_seq, self.views.position):
+                # The worker that told it may be ahead of this one.
+                self._followed.reach(asked.start_seq, self.server.settings.database_timeout)
+            self.views.resuming.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
+
     # --- rights that change
 
     def on_rights_changed(self, ws: Connection, user: Any) -> None:
         """Judge again what the client watches: rows come and go, fields appear and vanish. May switch."""
         try:
-            for subscriber in self.views.subscriptions_of(ws):
+            for subscriber in self.views.watchers.of_connection(ws):
                 if subscriber.asked is not None:
                     self._judge(subscriber, subscriber.asked, user)
         except Exception:
@@ -185,6 +196,7 @@ class Broadcaster(Service):
             parameters = {**subscriber.parameters, **_parameters(asked, query, is_hidden_shown)}
             self.views.move(subscriber, query, parameters)
         elif query.access.needs_document:
+            subscriber.ws.revoke()
             self.views.judge(subscriber.view)
 
     # --- following the feed
@@ -215,7 +227,7 @@ class Broadcaster(Service):
     def active_connections(self) -> dict[str, dict[Connection, dict[str, Any]]]:
         """Who is subscribed in this process: class name to connection to the parameters of its latest subscription."""
         found: dict[str, dict[Connection, dict[str, Any]]] = {}
-        for subscriber in self.views.subscriptions():
+        for subscriber in self.views.watchers:
             name = subscriber.view.query.exposure.name
             found.setdefault(name, {})[subscriber.ws] = subscriber.parameters
         return found
@@ -242,12 +254,24 @@ class Broadcaster(Service):
         Args:
             acl: grants, or a function of the connection's user, in place of the exposure's own. Who gives it vouches
                 for `show_hidden` too; without it both are judged as if the client had asked.
-            kwargs: kept with the parameters. `view`, with `start_seq`, names the view to resume.
+            kwargs: `order_by` and `limit`, as a client has them; `view`, and perhaps `rows`, with `start_seq`: what to
+                resume. All others are kept with the parameters.
 
         Raises:
             Refusal: as for a client's request.
         """
-        asked = Asked(class_name, data_scope, catalog, show_hidden, start_seq, kwargs.pop("view", ""))
+        names = [name for name in ("view", "rows", "order_by", "limit") if name in kwargs]
+        data = {name: kwargs.pop(name) for name in names}
+        asked = parse_subscribe(
+            {
+                "class_name": class_name,
+                "data_scope": data_scope,
+                "catalog": catalog,
+                "show_hidden": show_hidden,
+                "start_seq": start_seq,
+                **data,
+            }
+        )
         given = {} if acl is None else {"acl": acl}
         return self._subscribe(websocket, websocket.user, asked, kwargs, answers=False, **given).parameters
 

@@ -9,7 +9,6 @@ from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..tasks import spawn
 from .subscriber import Stage, Subscriber
-from .view import View
 from .watchers import Watchers
 
 if TYPE_CHECKING:
@@ -69,26 +68,29 @@ class Delivery:
         while True:
             with self._lock:
                 batch, subscriber.outgoing = subscriber.outgoing, []
-                view = subscriber.view
-                if not batch:
+                begun = subscriber.begun
+                if not batch or subscriber.stage is not Stage.SENDING:
                     subscriber.has_sender = False
                     if subscriber.stage is Stage.SENDING:
                         subscriber.stage = Stage.LIVE
                     return
+                subscriber.moved_from = ""  # the first message tells it
             size = 0
             for message in batch:
-                if not self._is_current(subscriber, view):
+                if not self._is_current(subscriber, begun):
                     break
                 self._deliver(message, (subscriber.ws,))
                 size += len(message.payload_json)
                 if size > _BYTES_A_TURN:
                     size = 0
-                    while self._is_current(subscriber, view) and not subscriber.ws.drain(1.0):
+                    while self._is_current(subscriber, begun) and not subscriber.ws.drain(1.0):
                         pass  # one who does not read is closed by the connection itself
 
-    def _is_current(self, subscriber: Subscriber, view: View) -> bool:
-        """Return whether messages of the view are still for the subscriber: its rights may have changed."""
-        return self._watchers.find(subscriber.ws, view) is subscriber and subscriber.ws.is_open
+    def _is_current(self, subscriber: Subscriber, begun: int) -> bool:
+        """Return whether what was begun is still for the subscriber: the rows may be lost, its rights have changed."""
+        is_watching = self._watchers.find(subscriber.ws, subscriber.view) is subscriber
+        is_begun = subscriber.stage is Stage.SENDING and subscriber.begun == begun
+        return is_begun and is_watching and subscriber.ws.is_open
 
 
 def position_lost(ws: Connection) -> None:

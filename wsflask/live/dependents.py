@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Container, Hashable, Iterable
 
 __all__ = ["Dependents", "Shown"]
 
@@ -18,6 +18,10 @@ class Dependents:
     def __init__(self) -> None:
         self._by_row: dict[Hashable, tuple[Shown, ...]] = {}
         self._by_shown: dict[Shown, set[Hashable]] = {}
+
+    def __len__(self) -> int:
+        """Return how many rows show something."""
+        return len(self._by_row)
 
     def note(self, row: Hashable, shown: tuple[Shown, ...]) -> None:
         """Note what a row shows now; nothing: it shows nothing, or is gone."""
@@ -35,6 +39,11 @@ class Dependents:
             self._by_row.pop(row, None)
         for one in shown:
             self._by_shown.setdefault(one, set()).add(row)
+
+    def keep(self, rows: Container[Hashable]) -> None:
+        """Forget all rows but these."""
+        for row in [row for row in self._by_row if row not in rows]:
+            self.note(row, ())
 
     def clear(self) -> None:
         """Forget all rows."""

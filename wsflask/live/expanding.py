@@ -6,6 +6,8 @@ import logging
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pymongo
+from pymongo import ReadPreference
 from pymongo.errors import PyMongoError
 
 from ..feed.base import Change
@@ -54,9 +56,11 @@ def read_again(stale: Mapping[View, set[Hashable]], timeout: float) -> Iterator[
     for collection, showing in views.items():
         keys = list(set().union(*(stale[view] for view in showing)))
         source: Any = showing[0].query.exposure.document_class._get_collection()
+        source = source.with_options(read_preference=ReadPreference.PRIMARY)  # others may be behind the feed
         for start in range(0, len(keys), _BATCH):
             wanted = {"_id": {"$in": [identity_of(key) for key in keys[start : start + _BATCH]]}}
-            found = list(source.find(wanted, max_time_ms=int(timeout * 1000)))
+            with pymongo.timeout(timeout):
+                found = list(source.find(wanted))
             yield [
                 (view, Change("", "U", collection, document["_id"], document))
                 for document in found

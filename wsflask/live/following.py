@@ -105,7 +105,7 @@ class Following:
         def is_reached() -> bool:
             if self._feed is not None and self._views.position < moment:
                 self._feed.wake_at(moment)
-            return self._views.position >= moment
+            return self._views.shown >= moment
 
         with self._changed:
             return self._changed.wait_for(is_reached, timeout)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterator
 
 from ..protocol.messages import Message
 from .before import Before
 from .subscriber import Subscriber
-from .view import Emission, Row, View
+from .view import Emission, Loaded, Row, View
 
 __all__ = ["Greeting"]
 
@@ -19,16 +19,15 @@ class Greeting:
 
     Args:
         view: its rows are known.
-        rows: all of them, in order; None: they are not needed, for who is greeted has them.
+        loaded: the rows, in order; None: they are not needed, for who is greeted has them.
         position: where they are.
     """
 
-    def __init__(self, view: View, rows: Mapping[Hashable, Row] | None, position: str) -> None:
+    def __init__(self, view: View, loaded: Loaded | None, position: str) -> None:
         self._view = view
-        self._rows = rows or {}
-        self._known: Container[Hashable] = view if rows is None else rows
+        self._loaded = loaded or Loaded({})
+        self._known: Container[Hashable] = view if loaded is None else loaded.rows
         self._position = position
-        self._load: list[Message] | None = None
 
     def greet(self, subscriber: Subscriber, before: Before | None) -> None:
         """Have the subscriber sent what it lacks.
@@ -45,9 +44,7 @@ class Greeting:
             messages = self._encoded([*before.gone(self._known), *self._emissions(before.op_for)], start_seq)
         else:
             subscriber.is_reset = subscriber.is_reset or (before is not None and not subscriber.is_awaited)
-            if self._load is None:
-                self._load = self._encoded(list(self._emissions(lambda key, row: "L")))
-            messages = list(self._load)
+            messages = list(self._all())
         count, position = len(messages), start_seq if messages else self._position
         if subscriber.is_reset:
             messages.insert(0, self._view.notice("reset", position, rows=count))
@@ -55,9 +52,16 @@ class Greeting:
             messages.insert(0, self._view.moved_notice(subscriber.moved_from, position))
         subscriber.begin(messages, position)
 
+    def _all(self) -> list[Message]:
+        known = self._loaded.messages
+        if known is None or known[0] != self._position:
+            known = self._position, self._encoded(list(self._emissions(lambda key, row: "L")))
+            self._loaded.messages = known
+        return known[1]
+
     def _emissions(self, op_for: Callable[[Hashable, Row], str]) -> Iterator[Emission]:
         after, is_ordered = b"null", self._view.query.order is not None
-        for key, row in self._rows.items():
+        for key, row in self._loaded.rows.items():
             op = op_for(key, row)
             if op:
                 yield Emission(op, row.body, after if is_ordered else None)

@@ -47,9 +47,7 @@ class ViewIndex:
         """Return which of the changes may touch which views that show other documents in their rows."""
         if not self._showing:
             return []
-        return [
-            (view, change) for change in changes for view in self.candidates(change) if view.dependents is not None
-        ]
+        return [(view, change) for change in changes for view in self.candidates(change) if view.dependents is not None]
 
     def showing(self, changes: Iterable[Change]) -> dict[View, set[Hashable]]:
         """Return the rows, by view, that show the changed documents."""
@@ -114,12 +112,12 @@ class ViewIndex:
         view.begin_load()
         self._collections[view.collection].loading[view] = None
 
-    def finish_load(self, view: View, loaded: Loaded, position: str) -> list[Emission]:
+    def finish_load(self, view: View, loaded: Loaded) -> list[Emission]:
         """Have the view take over what its query found; return what those are told who had rows before."""
         collection = self._collections[view.collection]
         collection.loading.pop(view, None)
         before = set(view.members())
-        found = view.finish_load(loaded, position)
+        found = view.finish_load(loaded)
         view.take_dropped()
         for key in view.members():
             if key not in before:
@@ -167,9 +165,8 @@ class _Collection:
             self._unindexed[view] = None
             return
         field, values = indexed
-        by_value = self._by_value.setdefault(field, {})
-        for value in values:
-            by_value.setdefault(value, {})[view] = None
+        for value in values:  # none at all where nothing can meet it
+            self._by_value.setdefault(field, {}).setdefault(value, {})[view] = None
 
     def remove(self, view: View) -> None:
         del self.views[view]
@@ -181,14 +178,14 @@ class _Collection:
             self._unindexed.pop(view, None)
             return
         field, values = indexed
-        by_value = self._by_value[field]
         for value in values:
+            by_value = self._by_value[field]
             views = by_value[value]
             del views[view]
             if not views:
                 del by_value[value]
-        if not by_value:
-            del self._by_value[field]
+            if not by_value:
+                del self._by_value[field]
 
     def joined(self, view: View, key: Hashable) -> None:
         self.rows += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 
 from pymongo.errors import PyMongoError
@@ -18,6 +19,9 @@ from .views import LiveViews
 __all__ = ["Intake"]
 
 _log = logging.getLogger(__name__)
+
+#: Views that are asked about changes without giving other greenlets a turn, and the shortest time that does.
+_ASKED_A_TURN, _A_MOMENT = 200, 1e-6
 
 
 class Intake:
@@ -38,14 +42,21 @@ class Intake:
             with views.lock:
                 wanted = views.index.expanding(changes)
             references = loaded_references(wanted, views.settings.database_timeout)
+            asked = 0
             for change in changes:
+                if asked > _ASKED_A_TURN:
+                    asked = 0
+                    time.sleep(_A_MOMENT)
                 with views.lock:
                     found = views.index.candidates(change)
+                    asked += len(found)
                     self._apply(change, found, references, seq or change.seq or views.position)
                     if change.seq:
                         views.past.note(change.collection, change.seq, row_key(change.id), change.op)
                         views.position = max(views.position, change.seq)
             self._refresh(changes)
+            with views.lock:
+                views.shown, views.refreshing = views.position, frozenset()
 
     def _apply(self, change: Change, touched: Sequence[View], references: References, seq: str) -> None:
         views = self._views
@@ -73,10 +84,13 @@ class Intake:
             stale, views.stale = views.stale, {}
             for view, rows in views.index.showing(changes).items():
                 stale.setdefault(view, set()).update(rows)
+            views.refreshing = frozenset(stale)
         try:
             for part in read_again(stale, views.settings.database_timeout) if stale else ():
                 references = loaded_references(part, views.settings.database_timeout)
-                for view, change in part:
+                for number, (view, change) in enumerate(part, 1):
+                    if number % _ASKED_A_TURN == 0:
+                        time.sleep(_A_MOMENT)
                     with views.lock:
                         if view in views.index and row_key(change.id) in view:
                             self._apply(change, [view], references, views.position)

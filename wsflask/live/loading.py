@@ -104,6 +104,12 @@ class Loading:
                         spawn("wsflask load again", self._again, load, load.delay)
                         load.delay = min(load.delay * 2, _LONGEST)
                 return
+            except BaseException:  # The greenlet was killed: another takes its place.
+                with self._lock:
+                    self._running -= 1
+                    self._enqueue(load)
+                    self._running += 1
+                raise
             with self._lock:
                 if self._loads.get(load.view) is not load or self._succeeded(load, loaded):
                     return

@@ -9,6 +9,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
@@ -103,7 +104,8 @@ def _read(query: Query, settings: Settings, read_concern: dict[str, Any]) -> tup
     client: MongoClient[dict[str, Any]] = collection.database.client
     with client.start_session(causal_consistency=False) as session:
         run = partial(collection.database.command, codec_options=collection.codec_options, session=session)
-        reply = run(command)["cursor"]
+        with pymongo.timeout(settings.database_timeout):  # a server that is frozen keeps no time
+            reply = run(command)["cursor"]
         with closing(_fetched(run, collection.name, reply)) as documents:
             found = _readable(query, documents, most, settings.view_max_rows)
     if query.order is None and len(found) > settings.view_max_rows:

@@ -60,6 +60,10 @@ class Past:
         if len(changes) > 2 * self._most:
             self._floors[collection], _, _ = changes.popleft()
 
+    def room(self, collection: str) -> int:
+        """Return how many earlier changes can be taken in."""
+        return min(self._most, 2 * self._most - len(self._collections.get(collection, ())))
+
     def extend(self, collection: str, since: str, earlier: Iterable[tuple[str, Hashable, str]]) -> None:
         """Take in what happened after `since` and up to the floor, oldest first."""
         changes = self._collections.setdefault(collection, deque())
@@ -81,16 +85,3 @@ class Past:
             earlier = touched.pop(key, None)
             touched[key] = Touch(op == "I" if earlier is None else earlier.is_new, op)
         return touched
-
-    def between(self, collection: str, since: str, until: str) -> set[Hashable] | None:
-        """Return what changed after one position and not after another; None where that is not known any more."""
-        floor = self.floor(collection)
-        if not floor or since < floor:
-            return None
-        found = set()
-        for seq, key, _ in reversed(self._collections.get(collection, ())):
-            if seq <= since:
-                break
-            if seq <= until:
-                found.add(key)
-        return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
+import pymongo
 from bson import DBRef
 from pymongo import ReadPreference
 
@@ -73,8 +74,9 @@ class References:
         found: dict[Hashable, Mapping[str, Any] | None] = dict.fromkeys(ids)
         collection = exposure.document_class._get_collection().with_options(read_preference=ReadPreference.PRIMARY)
         query = {"_id": {"$in": list(ids.values())}}
-        for document in collection.find(query, max_time_ms=int(timeout * 1000)):
-            found[row_key(document["_id"])] = document
+        with pymongo.timeout(timeout):
+            for document in collection.find(query):
+                found[row_key(document["_id"])] = document
         self._found.setdefault(exposure, {}).update(found)
 
 

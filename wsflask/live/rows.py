@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Hashable, Iterable
 
 from ..feed.base import Change
@@ -11,8 +10,6 @@ from .view import Emission, Loaded, Query, Row, View, digest
 
 __all__ = ["RowsView"]
 
-#: Rows that left lately and are remembered for those who come back without saying what they hold.
-_DEPARTED = 1000
 
 
 class _Unsure(enum.Enum):
@@ -25,14 +22,12 @@ class _Unsure(enum.Enum):
 class RowsView(View):
     """A digest tells whether a change can be seen at all: one of fields that the view does not show sends nothing."""
 
-    __slots__ = ("_departed", "_members", "_since")
+    __slots__ = ("_kept", "_members")
 
     def __init__(self, query: Query, name: str) -> None:
         super().__init__(query, name)
         self._members: dict[Hashable, bytes | _Unsure] = {}
-        self._departed: deque[tuple[str, Hashable, Emission]] | None = None
-        #: From where on `_departed` is whole.
-        self._since: str | None = None
+        self._kept: Loaded | None = None
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._members
@@ -46,43 +41,35 @@ class RowsView(View):
     def digests(self) -> dict[Hashable, bytes]:
         return {key: b"" if isinstance(known, _Unsure) else known for key, known in self._members.items()}
 
-    def departed_since(self, seq: str) -> dict[Hashable, Emission] | None:
-        """Return how each row was told gone that left after the position, and some before; None: that is not known."""
-        if self._since is None or seq < self._since:
-            return None
-        return {key: emission for _, key, emission in self._departed or ()}
+    @property
+    def held(self) -> Loaded | None:
+        return self._kept
+
+    def let_go(self) -> None:
+        self._kept = None
 
     def lose(self) -> None:
         super().lose()
+        self._kept = None
         self._members = {}
-        self._departed = self._since = None
 
     def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:
+        if self._kept is not None:
+            self._kept.take(key, row)
         if row is None:
-            return self._leave(key, change)
+            return [self._gone(change)] if self._members.pop(key, None) is not None else []
         found, known = digest(row.body), self._members.get(key)
         self._members[key] = found
         if known == found:
             return []
         return [Emission("I" if known is None or known is _Unsure.NEW else "U", row.body)]
 
-    def _leave(self, key: Hashable, change: Change) -> list[Emission]:
-        if self._members.pop(key, None) is None:
-            return []
-        emission = self._gone(change)
-        if self._departed is None:
-            self._departed = deque()
-        self._departed.append((change.seq, key, emission))
-        if len(self._departed) > _DEPARTED:
-            self._since, _, _ = self._departed.popleft()
-        return [emission]
-
-    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+    def _adopt(self, loaded: Loaded) -> list[Emission]:
         self._note_shown(loaded.rows)
+        self._kept = loaded
         if not self.is_loaded:
             self._members = {key: digest(row.body) for key, row in loaded.rows.items()}
             self.is_loaded = True
-            self._since = position or None
             return []
         # The others saw what the feed told, which looks a document up after its change, perhaps after the query's
         # moment. When the feed comes to that moment, all are told.

@@ -30,8 +30,8 @@ class Subscriber:
     """A connection and a view. Guarded by the lock of `LiveViews`."""
 
     __slots__ = (
-        "_ready", "asked", "before", "error", "has_sender", "held", "is_reset", "moved_from", "outgoing", "parameters",
-        "position", "rows", "stage", "start_seq", "state", "view", "ws",
+        "_ready", "asked", "before", "begun", "error", "has_sender", "held", "is_reset", "moved_from", "outgoing",
+        "parameters", "position", "rows", "stage", "start_seq", "state", "view", "ws",
     )  # fmt: skip
 
     def __init__(self, ws: Connection, view: View, parameters: dict[str, Any], asked: Asked | None = None) -> None:
@@ -42,6 +42,8 @@ class Subscriber:
         #: What was subscribed with.
         self.parameters = parameters
         self.stage = Stage.WAITING
+        #: How often it was begun to send its rows.
+        self.begun = 0
         #: Messages that the sender takes next.
         self.outgoing: list[Message] = []
         #: Whether somebody sends what is outgoing: one at a time does, so that the order holds.
@@ -53,7 +55,7 @@ class Subscriber:
         self.held: Mapping[Hashable, Any] | None = None
         #: What the client has of the view that it watched until now.
         self.before: Before | None = None
-        #: The name of the view it watched until now, if it has to be told of the new one.
+        #: The name of the view it watched until now, while it has still to be told of the new one.
         self.moved_from = ""
         #: What the reply says: "loaded", "resumed" or "reset"; how many messages follow; the position.
         self.state = "loaded"
@@ -71,10 +73,11 @@ class Subscriber:
     def begin(self, messages: list[Message], position: str) -> None:
         """Have these messages sent, and after them what changes from now on."""
         self.stage = Stage.SENDING
+        self.begun += 1
         self.outgoing = messages
         self.rows = len(messages)
         self.position = position
-        self.before, self.held, self.start_seq, self.is_reset, self.moved_from = None, None, "", False, ""
+        self.before, self.held, self.start_seq, self.is_reset = None, None, "", False
         self._set_ready()
 
     def fail(self, error: Exception) -> None:

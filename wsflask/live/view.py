@@ -96,7 +96,7 @@ def row_of(query: Query, document: Mapping[str, Any], references: References) ->
     return Row(dumps(row), dumps(row["_id"]), query.order.sort_key(document), shown)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Loaded:
     """What a query found."""
 
@@ -105,6 +105,16 @@ class Loaded:
     position: str = ""
     #: Whether there are no rows behind the last one.
     is_complete: bool = True
+    #: The rows as messages, with the position that the last one bears: encoded once for all who come meanwhile.
+    messages: tuple[str, list[Message]] | None = None
+
+    def take(self, key: Hashable, row: Row | None) -> None:
+        """Take in a row that has changed since; None: it is none any more."""
+        self.messages = None
+        if row is None:
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = row
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,7 @@ class View(ABC):
         "is_loaded", "key", "name", "query",
     )  # fmt: skip
 
-    #: Whether the rows are there for whoever comes, without a query.
+    #: Whether the rows are held always; else for a moment after a load.
     holds_rows = False
 
     def __init__(self, query: Query, name: str) -> None:
@@ -170,6 +180,14 @@ class View(ABC):
         """Return the rows that it let go since it was last asked, without a change of theirs."""
         return ()
 
+    @property
+    @abstractmethod
+    def held(self) -> Loaded | None:
+        """The rows, as its subscribers have them, with the position of the load they began with; None: not held."""
+
+    def let_go(self) -> None:  # noqa: B027 - a view may hold them always
+        """Hold the rows no more, if they are held for a moment only."""
+
     # --- a change
 
     def missing(self, change: Change, references: References) -> Missing:
@@ -197,7 +215,10 @@ class View(ABC):
             self._touched[key] = (change.seq, row)
         if self.dependents is not None:
             self.dependents.note(key, row.shown if row is not None else ())
-        return self._take(key, row, change) if self.is_loaded else []
+        found = self._take(key, row, change) if self.is_loaded else []
+        if self.dependents is not None and self.is_loaded and key not in self:
+            self.dependents.note(key, ())  # it is behind a window
+        return found
 
     @abstractmethod
     def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:
@@ -241,21 +262,18 @@ class View(ABC):
         """Forget the load under way."""
         self._touched = None
 
-    def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
+    def finish_load(self, loaded: Loaded) -> list[Emission]:
         """Take over what the query found; return what those have to be told who had rows before.
 
         Where a document changed after the moment that the query saw, what the feed told of it counts; the rows in
-        `loaded` are then as they are at `position`, up to which the feed's changes were applied.
+        `loaded` are then as they are after all changes that were applied.
         """
         touched, self._touched = self._touched or {}, None
         for key, (seq, row) in touched.items():
             if seq and moment_of(seq) <= loaded.position:
                 continue
-            if row is None:
-                loaded.rows.pop(key, None)
-            else:
-                loaded.rows[key] = row
-        return self._adopt(loaded, position)
+            loaded.take(key, row)
+        return self._adopt(loaded)
 
     def stale_rows(self) -> set[Hashable]:
         """Return the rows of the load just finished that show documents which changed meanwhile."""
@@ -268,7 +286,7 @@ class View(ABC):
                 self.dependents.note(key, row.shown)
 
     @abstractmethod
-    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+    def _adopt(self, loaded: Loaded) -> list[Emission]:
         """Take the rows over."""
 
     def lose(self) -> None:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 from pymongo.errors import PyMongoError
 
-from ..access.grants import Access
 from ..config import Settings
 from ..errors import Refusal
 from ..protocol.messages import Message
@@ -19,11 +16,12 @@ from .asking import Asked
 from .before import Shown
 from .delivery import Delivery, position_lost
 from .greeting import Greeting
+from .holding import Holding
 from .index import ViewIndex
 from .loading import Load, Loading
 from .loads import load_rows
+from .parts import Parts
 from .past import Past
-from .projection import Projection
 from .resuming import Resuming
 from .rows import RowsView
 from .subscriber import Stage, Subscriber
@@ -66,12 +64,13 @@ class LiveViews:
         self._secret = secret
         self.lock = threading.RLock()
         self.index = ViewIndex()
-        self._watchers = Watchers()
+        #: Who watches what.
+        self.watchers = Watchers()
         self.past = Past(settings.view_history)
         #: For clients that come back.
-        self.resuming = Resuming(self.lock, self.past, settings.view_history)
+        self.resuming = Resuming(self.lock, self.past)
         most = settings.feed_backlog + settings.view_max_rows
-        self._delivery = Delivery(self.lock, self._watchers, deliver, most)
+        self._delivery = Delivery(self.lock, self.watchers, deliver, most)
         self._loading = Loading(
             self.lock,
             settings.loads_at_once,
@@ -79,26 +78,19 @@ class LiveViews:
             self._load_succeeded,
             self._load_failed,
         )
-        #: Equal parts of the views' queries, each held once.
-        self._accesses: WeakValueDictionary[str, Access] = WeakValueDictionary()
-        self._projections: WeakValueDictionary[str, Projection] = WeakValueDictionary()
+        self._holding = Holding(settings.view_held_bytes)
+        self._parts = Parts()
         #: Rows, by view, that show what changed while they were loaded: read again with the next changes.
         self.stale: dict[View, set[Hashable]] = {}
+        #: Views of which such rows are being read.
+        self.refreshing: frozenset[View] = frozenset()
         #: Every change up to here counts in the views.
         self.position = ""
+        #: And up to here also in rows that show other documents.
+        self.shown = ""
 
     def __len__(self) -> int:
         return len(self.index)
-
-    def subscriptions(self) -> list[Subscriber]:
-        """Return who watches what, the oldest connection first."""
-        with self.lock:
-            return list(self._watchers)
-
-    def subscriptions_of(self, ws: Connection) -> list[Subscriber]:
-        """Return what the connection watches."""
-        with self.lock:
-            return self._watchers.of_connection(ws)
 
     # --- coming and going
 
@@ -125,17 +117,17 @@ class LiveViews:
         """
         start_seq, name = parameters.get("start_seq") or "", parameters.get("view") or ""
         with self.lock:
-            mine = self._watchers.of_connection(ws)
+            mine = self.watchers.of_connection(ws)
             known = self.index.get(query.key)
-            earlier = self._watchers.find(ws, known) if known is not None else None
+            earlier = self.watchers.find(ws, known) if known is not None else None
             if earlier is None and len(mine) >= self.settings.subscriptions_per_connection:
                 raise Refusal("too_big", "subscriptions of a connection")
             if known is None and self.index.rows >= self.settings.view_rows_in_all:
                 raise Refusal("unavailable", "the rows of all views of this process")
-            self._silence(earlier)
-            view = self._view_of(query)
+            self._give_way(earlier)
+            view = self._view_for(query)
             subscriber = Subscriber(ws, view, parameters, asked)
-            self._watchers.add(subscriber)
+            self.watchers.add(subscriber)
             if start_seq or name:
                 subscriber.state = "reset"
             if start_seq and name == view.name:
@@ -147,20 +139,16 @@ class LiveViews:
         return subscriber
 
     def _greet(self, subscriber: Subscriber) -> None:
-        """Have the subscriber sent what it lacks: at once where that is known, else when the view is loaded.
-
-        Who comes back from a position always waits for a load: the feed looks documents up after their changes, and so
-        the view may be ahead of its position. Only what the query finds at that position tells where it is.
-        """
-        view, before = subscriber.view, subscriber.before
-        if view.is_loaded and not subscriber.start_seq:
-            if isinstance(view, WindowView) and not view.needs_rows:
-                Greeting(view, view.rows(), self.position).greet(subscriber, before)
-                return
-            if before is not None and before.has_all(view):
-                Greeting(view, None, self.position).greet(subscriber, before)
-                return
-        self._load_for(view, [subscriber])
+        """Have the subscriber sent what it lacks: at once where the rows are held, else when the view is loaded."""
+        view, held = subscriber.view, subscriber.view.held
+        if held is not None:
+            self._holding.use(view)
+            before = self.resuming.before(subscriber, held.position, self.position)
+            Greeting(view, held, self._told_position(view) if held.position else "").greet(subscriber, before)
+        elif view.is_loaded and subscriber.before is not None and subscriber.before.has_all(view):
+            Greeting(view, None, self._told_position(view)).greet(subscriber, subscriber.before)
+        else:
+            self._load_for(view, [subscriber])
 
     def wait(self, subscriber: Subscriber) -> None:
         """Wait until the rows are there. May switch.
@@ -187,20 +175,19 @@ class LiveViews:
         """
         with self.lock:
             old, ws = subscriber.view, subscriber.ws
-            if self._watchers.find(ws, old) is not subscriber or old.key == query.key:
+            if self.watchers.find(ws, old) is not subscriber or old.key == query.key:
                 return
-            view = self._view_of(query)
+            view = self._view_for(query)
             before = Shown(old.digests()) if subscriber.stage is Stage.LIVE and old.is_loaded else None
             moved_from = subscriber.moved_from or old.name
             self._silence(subscriber)
-            self._watchers.remove(subscriber)
+            self.watchers.remove(subscriber)
             subscriber.view, subscriber.stage = view, Stage.WAITING
             subscriber.parameters = {**parameters, "view": view.name}
             subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
-            same = self._watchers.find(ws, view)
-            if same is not None:  # the connection watches that view already: what were two are one now
-                self._silence(same)
-            self._watchers.add(subscriber)
+            # The connection may watch that view already: what were two are one now.
+            self._give_way(self.watchers.find(ws, view))
+            self.watchers.add(subscriber)
             self._drop_if_useless(old)
             self._greet(subscriber)
             if subscriber.stage is Stage.SENDING:
@@ -209,11 +196,11 @@ class LiveViews:
     def judge(self, view: View) -> None:
         """Load a view again, and tell its subscribers which rows are gone, new, or have other fields."""
         with self.lock:
-            if not view.is_loaded or view in self._loading:
+            if not view.is_loaded or view in self._loading or not self.watchers.is_watched(view):
                 self.lose(view)
                 return
             before, live = Shown(view.digests()), []
-            for one in self._watchers.of_view(view):
+            for one in self.watchers.of_view(view):
                 if one.stage is Stage.LIVE:
                     one.stage, one.before = Stage.WAITING, before
                     live.append(one)
@@ -223,13 +210,14 @@ class LiveViews:
     def end(self, subscriber: Subscriber, code: str) -> None:
         """End a subscription that its user may not have any more."""
         with self.lock:
-            if self._watchers.find(subscriber.ws, subscriber.view) is subscriber:
+            if self.watchers.find(subscriber.ws, subscriber.view) is subscriber:
                 self._tell_end(subscriber, code)
 
     def detach(self, ws: Connection, name: str) -> bool:
         """End a subscription; return whether there was one."""
         with self.lock:
-            found = [subscriber for subscriber in self._watchers.of_connection(ws) if subscriber.view.name == name]
+            mine = self.watchers.of_connection(ws)
+            found = [one for one in mine if name in (one.view.name, one.moved_from)]
             for subscriber in found:
                 self._remove(subscriber)
             self.sweep()
@@ -238,31 +226,37 @@ class LiveViews:
     def detach_all(self, ws: Connection) -> None:
         """End all subscriptions of a connection."""
         with self.lock:
-            for subscriber in self._watchers.of_connection(ws):
+            for subscriber in self.watchers.of_connection(ws):
                 self._remove(subscriber)
             self.sweep()
 
     def sweep(self) -> None:
         """Let go of views that nobody has watched for long."""
         with self.lock:
-            for view in self._watchers.long_unwatched(self.settings.view_linger, self.settings.views_lingering):
+            self._holding.end()
+            for view in self.watchers.long_unwatched(self.settings.view_linger, self.settings.views_lingering):
                 self._drop(view)
 
-    def _view_of(self, query: Query) -> View:
-        view = self.index.get(query.key)
-        if view is not None:
-            return view
-        access = self._accesses.setdefault(query.access.key, query.access)
-        projection = self._projections.setdefault(query.projection.key, query.projection)
+    def _view_for(self, query: Query) -> View:
+        known = self.index.get(query.key)
+        if known is not None:
+            return known
         make = RowsView if query.order is None else WindowView
-        view = make(replace(query, access=access, projection=projection), query.name(self._secret))
+        view = make(self._parts.shared(query), query.name(self._secret))
         self.index.add(view)
         return view
 
     def _remove(self, subscriber: Subscriber) -> None:
         self._silence(subscriber)
-        self._watchers.remove(subscriber)
+        self.watchers.remove(subscriber)
         self._drop_if_useless(subscriber.view)
+
+    def _give_way(self, subscriber: Subscriber | None) -> None:
+        """Have another of the connection take its place; the client is told the view's name, if it is not yet."""
+        if subscriber is not None and subscriber.moved_from:
+            view, earlier = subscriber.view, subscriber.moved_from
+            self._delivery.tell_one(subscriber.ws, view.moved_notice(earlier, ""))
+        self._silence(subscriber)
 
     def _silence(self, subscriber: Subscriber | None) -> None:
         """Have nothing sent to it any more."""
@@ -275,11 +269,11 @@ class LiveViews:
 
     def _drop_if_useless(self, view: View) -> None:
         """Let go of a view that nobody watches, and that has no rows and will not get any."""
-        if not self._watchers.is_watched(view) and not view.is_loaded and view not in self._loading:
+        if not self.watchers.is_watched(view) and not view.is_loaded and view not in self._loading:
             self._drop(view)
 
     def _drop(self, view: View) -> None:
-        self._watchers.forget(view)
+        self.watchers.forget(view)
         self._loading.forget(view)
         self.index.remove(view)
 
@@ -299,15 +293,17 @@ class LiveViews:
             self.index.begin_load(view)
             return False
         self._loading.forget(view)
-        befores = [self.resuming.before(one, loaded, self.position) for one in load.waiting]
-        for emission in self.index.finish_load(view, loaded, self.position):
+        befores = [self.resuming.before(one, loaded.position, self.position) for one in load.waiting]
+        for emission in self.index.finish_load(view, loaded):
             self.tell(view, self.position, emission)
-        greeting = Greeting(view, view.rows() if isinstance(view, WindowView) else loaded.rows, self.position)
+        if stale := view.stale_rows():
+            self.stale[view] = stale
+        # Rows of no exact moment may be ahead of the position: nobody goes on from them.
+        greeting = Greeting(view, view.held or loaded, self._told_position(view) if loaded.position else "")
+        self._holding.begin(view, loaded)
         for subscriber, before in zip(load.waiting, befores, strict=True):
             greeting.greet(subscriber, before)
             self._delivery.start(subscriber)
-        if stale := view.stale_rows():
-            self.stale[view] = stale
         self.refill(view)
         return True
 
@@ -322,7 +318,7 @@ class LiveViews:
                 self._remove(subscriber)
         if isinstance(error, Refusal):
             self.end_all(view, error.code)
-        elif self._watchers.is_watched(view):
+        elif self.watchers.is_watched(view):
             _log.warning("a view of %s is loaded again later", view.query.exposure.name)
             return True
         self._loading.forget(view)
@@ -337,7 +333,7 @@ class LiveViews:
 
     def end_all(self, view: View, code: str) -> None:
         """End all subscriptions to the view: it cannot be shown."""
-        for subscriber in self._watchers.of_view(view):
+        for subscriber in self.watchers.of_view(view):
             self._tell_end(subscriber, code)
         self._drop(view)
 
@@ -351,10 +347,10 @@ class LiveViews:
     def begin(self, position: str = "", collection: str | None = None) -> None:
         """Follow from the position on; what was held before, of all collections or of one, may have missed changes."""
         with self.lock:
-            self.position = max(self.position, position) if collection is not None else position
+            self.position = self.shown = max(self.position, position) if collection is not None else position
             self.past.begin(position, collection)
             for view in self.index:
-                if collection is None or view.collection == collection:
+                if collection in (None, view.collection) or collection in view.query.projection.collections:
                     self.lose(view)
 
     def reach(self, position: str) -> None:
@@ -362,11 +358,23 @@ class LiveViews:
         with self.lock:
             if not self.past.is_begun:
                 self.past.begin(position)
-            self.position = max(self.position, position)
+            self.position, self.shown = max(self.position, position), max(self.shown, position)
+
+    def is_settled(self, view: View) -> bool:
+        """Return whether its rows show other documents as they are at the position `shown`."""
+        return view not in self.stale and view not in self.refreshing
+
+    def _told_position(self, view: View) -> str:
+        """Return from where one can go on who has the rows as they are now; "": from nowhere."""
+        if view.dependents is None:
+            return self.position
+        return self.shown if self.is_settled(view) else ""
 
     def tell(self, view: View, seq: str, emission: Emission) -> None:
         """Tell the subscribers of a view; who has not taken its rows for too long comes again."""
-        for one in self._delivery.tell(self._watchers.of_view(view), view.message(seq, emission)):
+        if view.dependents is not None:
+            seq = min(seq, self._told_position(view))
+        for one in self._delivery.tell(self.watchers.of_view(view), view.message(seq, emission)):
             self._remove(one)
             position_lost(one.ws)
 
@@ -377,7 +385,7 @@ class LiveViews:
         if load is not None:
             load.is_stale = True
             self.index.begin_load(view)
-        lost = [one for one in self._watchers.of_view(view) if one.stage is not Stage.WAITING]
+        lost = [one for one in self.watchers.of_view(view) if one.stage is not Stage.WAITING]
         for subscriber in lost:
             subscriber.stage = Stage.WAITING
             subscriber.is_reset = True

@@ -24,7 +24,7 @@ class WindowView(View):
     row is not taken in: how many lie between is not known.
     """
 
-    __slots__ = ("_dropped", "_is_complete", "_keys", "_limit", "_most", "_places", "_rows")
+    __slots__ = ("_dropped", "_is_complete", "_keys", "_limit", "_loaded_at", "_most", "_places", "_rows")
 
     holds_rows = True
 
@@ -40,6 +40,7 @@ class WindowView(View):
         self._keys: list[Hashable] = []
         self._places: list[Any] = []
         self._is_complete = True
+        self._loaded_at = ""
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._rows
@@ -53,9 +54,13 @@ class WindowView(View):
     def digests(self) -> dict[Hashable, bytes]:
         return dict.fromkeys(self._keys[: self._limit], b"")
 
-    def rows(self) -> dict[Hashable, Row]:
+    def _seen(self) -> dict[Hashable, Row]:
         """Return the rows that subscribers see, in order."""
         return {key: self._rows[key] for key in self._keys[: self._limit]}
+
+    @property
+    def held(self) -> Loaded | None:
+        return Loaded(self._seen(), self._loaded_at) if self.is_loaded and not self.needs_rows else None
 
     @property
     def needs_rows(self) -> bool:
@@ -125,36 +130,39 @@ class WindowView(View):
         assert row is not None
         return Emission("R", b'{"_id":%b}' % row.id)
 
-    def finish_load(self, loaded: Loaded, position: str) -> list[Emission]:
+    def finish_load(self, loaded: Loaded) -> list[Emission]:
         # Subscribers of a window follow the feed alone: what it told during the load counts, whatever the query saw.
         touched, self._touched = self._touched or {}, None
-        before = self.rows() if self.is_loaded else None
+        before = self._seen() if self.is_loaded else None
         last = None if loaded.is_complete else next(reversed(loaded.rows.values())).place
         for key, (_, row) in touched.items():
             loaded.rows.pop(key, None)
             if row is not None and (last is None or row.place < last):
                 loaded.rows[key] = row
-        return self._adopt(loaded, position) if before is None else self._change_to(loaded, position, before)
+        return self._adopt(loaded) if before is None else self._change_to(loaded, before)
 
-    def _adopt(self, loaded: Loaded, position: str) -> list[Emission]:
+    def _adopt(self, loaded: Loaded) -> list[Emission]:
         self._note_shown(loaded.rows)
         in_order = sorted(loaded.rows.items(), key=lambda item: item[1].place)
         self._rows = dict(in_order)
         self._keys = [key for key, _ in in_order]
         self._places = [row.place for _, row in in_order]
         self._is_complete = loaded.is_complete
+        self._loaded_at = loaded.position
         self.is_loaded = True
         self._trim()
+        if self.dependents is not None:
+            self.dependents.keep(self)
         return []
 
-    def _change_to(self, loaded: Loaded, position: str, before: dict[Hashable, Row]) -> list[Emission]:
+    def _change_to(self, loaded: Loaded, before: dict[Hashable, Row]) -> list[Emission]:
         """Take the rows over; return what makes the rows before equal to them.
 
         Who takes the messages in their order has the rows in theirs: those that are not told of keep their order among
         one another, and each that is told of is put behind one that is right already.
         """
-        self._adopt(loaded, position)
-        after = self.rows()
+        self._adopt(loaded)
+        after = self._seen()
         found = [self._removed(key, row) for key, row in before.items() if key not in after]
         for index, (key, row) in enumerate(after.items()):
             known = before.get(key)
