@@ -220,7 +220,7 @@ class Worker:
 
     def reach(self, position: str, chance: random.Random) -> None:
         """Take in what there is, until a position is reached."""
-        while self.views.position < position:
+        while self.views.position < moment_of(position):
             self.feed(1, chance)
 
     def gap(self, collection: str | None) -> None:
@@ -349,7 +349,7 @@ class Page:
             assert message["op"] == "end"
             self.cut()
         if message["seq"]:
-            assert message["seq"] >= self._highest
+            assert moment_of(message["seq"]) >= moment_of(self._highest)
             self._highest = message["seq"]
 
     def _start(self, seq: str) -> None:
