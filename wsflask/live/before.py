@@ -79,10 +79,10 @@ class Unknown(Before):
 
     Args:
         touched: what changed since.
-        ahead: what may be ahead in the view, besides.
+        ahead: that, and what may be ahead in the view.
     """
 
-    def __init__(self, touched: Mapping[Hashable, Touch], ahead: Container[Hashable]) -> None:
+    def __init__(self, touched: Mapping[Hashable, Touch], ahead: Mapping[Hashable, Touch]) -> None:
         self._touched = touched
         self._ahead = ahead
 
@@ -96,4 +96,9 @@ class Unknown(Before):
         return []
 
     def is_enough(self, known: Container[Hashable]) -> bool:
-        return all(touch.is_new or key in known for key, touch in self._touched.items())
+        # What is ahead may have left the view by a change after the position, and not be gone for the client yet.
+        return all(key in known or self._is_new(key) for key in self._ahead)
+
+    def _is_new(self, key: Hashable) -> bool:
+        touch = self._touched.get(key)
+        return touch is not None and touch.is_new
