@@ -267,9 +267,17 @@ class WalkingClient:
         if payload["state"] == "resumed":
             if not had:
                 self._fault(subscription, "resumed what was not asked to be")
+            self._join(subscription)
         else:
             self._begin(subscription, payload["seq"])
         self._count_down(subscription, 0)
+
+    def _join(self, subscription: Subscription) -> None:
+        """Have others of the same view go on from this one: what follows is the difference from its rows."""
+        for other in self.everything:
+            if other is not subscription and other.view == subscription.view and other.state == "live":
+                other.rows, other.seq = dict(subscription.rows), subscription.seq
+                other.order = list(subscription.order) if subscription.order is not None else None
 
     def _begin(self, subscription: Subscription, seq: str) -> None:
         subscription.rows = {}

@@ -185,6 +185,7 @@ class LiveViews:
             subscriber.view, subscriber.stage = view, Stage.WAITING
             subscriber.parameters = {**parameters, "view": view.name}
             subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
+            subscriber.start_seq, subscriber.held = "", None
             # The connection may watch that view already: what were two are one now.
             self._give_way(self.watchers.find(ws, view))
             self.watchers.add(subscriber)
@@ -361,14 +362,14 @@ class LiveViews:
             self.position, self.shown = max(self.position, position), max(self.shown, position)
 
     def is_settled(self, view: View) -> bool:
-        """Return whether its rows show other documents as they are at the position `shown`."""
-        return view not in self.stale and view not in self.refreshing
+        """Return whether its rows are those of the position `shown`: none is to move up, none to be read again."""
+        return view not in self.stale and view not in self.refreshing and view not in self._loading
 
     def _told_position(self, view: View) -> str:
         """Return from where one can go on who has the rows as they are now; "": from nowhere."""
         if view.dependents is None:
             return self.position
-        return self.shown if self.is_settled(view) else ""
+        return self.shown if view not in self.stale and view not in self.refreshing else ""
 
     def tell(self, view: View, seq: str, emission: Emission) -> None:
         """Tell the subscribers of a view; who has not taken its rows for too long comes again."""
