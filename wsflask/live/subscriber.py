@@ -30,8 +30,8 @@ class Subscriber:
     """A connection and a view. Guarded by the lock of `LiveViews`."""
 
     __slots__ = (
-        "_ready", "asked", "before", "begun", "earlier", "error", "has_sender", "held", "is_reset", "moved_from", "outgoing",
-        "parameters", "position", "rows", "stage", "start_seq", "state", "view", "ws",
+        "_ready", "asked", "before", "begun", "earlier", "error", "has_sender", "held", "is_reset", "moved_from",
+        "outgoing", "parameters", "position", "rows", "stage", "start_seq", "state", "view", "ws",
     )  # fmt: skip
 
     def __init__(self, ws: Connection, view: View, parameters: dict[str, Any], asked: Asked | None = None) -> None:

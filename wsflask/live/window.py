@@ -72,8 +72,9 @@ class WindowView(View):
         self._clear()
 
     def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:
+        last = self._places[-1] if self._places else None
         was, old = self._remove(key)
-        now = self._insert(key, row) if row is not None else None
+        now = self._insert(key, row, last) if row is not None else None
         was_seen, is_seen = was is not None and was < self._limit, now is not None and now < self._limit
         if was_seen and is_seen:
             is_same = was == now and old is not None and row is not None and old.body == row.body
@@ -99,8 +100,9 @@ class WindowView(View):
         del self._places[index], self._keys[index]
         return index, row
 
-    def _insert(self, key: Hashable, row: Row) -> int | None:
-        if not self._is_complete and not (self._places and row.place < self._places[-1]):
+    def _insert(self, key: Hashable, row: Row, last: Any) -> int | None:
+        """Take a row in; return its index, or None where it lies behind the last place that is known."""
+        if not self._is_complete and (last is None or last < row.place):
             return None
         index = bisect_left(self._places, row.place)
         self._places.insert(index, row.place)
