@@ -70,7 +70,7 @@ def test_who_names_rows_that_never_were_is_told_that_they_are_none_like_any_othe
 
 
 def test_of_unknown_rows_what_changed_is_enough_where_nothing_can_have_left() -> None:
-    touched = {1: CHANGED, 2: NEW, 3: NEW}
+    touched: dict[Hashable, Touch] = {1: CHANGED, 2: NEW, 3: NEW}
     before = Unknown(touched, touched)
 
     assert [before.op_for(key, row(key)) for key in (1, 2, 4)] == ["U", "I", ""]
@@ -136,7 +136,7 @@ def test_who_goes_on_stays_at_its_position_until_it_has_all() -> None:
 
 
 def test_who_does_not_say_what_it_holds_cannot_go_on_from_the_middle() -> None:
-    touched = {1: CHANGED, 2: NEW}
+    touched: dict[Hashable, Touch] = {1: CHANGED, 2: NEW}
     subscriber, messages = greeted(Unknown(touched, touched), 1, 2, start_seq="3")
 
     assert ops(messages) == [("U", 1), ("I", 2)]
@@ -151,7 +151,7 @@ def test_who_missed_nothing_is_told_the_position() -> None:
 
 
 def test_who_cannot_be_told_what_left_gets_all_rows() -> None:
-    touched = {5: CHANGED}
+    touched: dict[Hashable, Touch] = {5: CHANGED}
     subscriber, messages = greeted(Unknown(touched, touched), 1, start_seq="3", state="reset")
 
     assert ops(messages) == [("L", 1)]

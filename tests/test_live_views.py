@@ -121,7 +121,7 @@ def test_those_who_come_while_a_load_is_under_way_share_it(process: Process, dat
     database.goes_on.clear()
     clients = [Client() for _ in range(100)]
     tasks = [spawn("subscribe", process.subscribe, client) for client in clients]
-    harness.wait_until(lambda: process.watching == 100)
+    harness.wait_until(lambda: process.watching == 100 and database.queries == 1)
     process.follow(change(2, "D", "a"), change(3, "I", "c"))
     database.goes_on.set()
 
@@ -417,6 +417,26 @@ def test_who_comes_back_gets_what_differs(process: Process, database: Database) 
     assert subscriber.state == "resumed"
     assert client.ops == [("R", "c"), ("U", "a"), ("I", "b")]
     assert [one["seq"] for one in client.inbox] == [at(1), at(1), at(4)]
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_who_comes_back_to_a_view_that_is_ahead_gets_its_rows_anew(process: Process, *, says: bool) -> None:
+    """The feed looked the document up after its next change, which then shows nothing new here."""
+    process.subscribe(Client())
+    process.follow(change(2, "U", "a", total=3))
+    client, subscriber = come_back(process, at(2), held={"a": "a", "b": "b"} if says else None)
+    process.follow(change(3, "U", "a", total=3))
+
+    assert (subscriber.state, client.ops) == ("resumed", [("U", "a")])
+    assert client.inbox[0]["message"]["total"] == 3
+
+
+def test_who_comes_back_without_its_ids_to_a_view_that_a_row_left_early_gets_all(process: Process) -> None:
+    process.subscribe(Client())
+    process.follow(change(2, "U", "a", status="gone"), Change(at(3), "U", COLLECTION, "b", None))
+    client, subscriber = come_back(process, at(3))
+
+    assert (subscriber.state, client.ops) == ("reset", [("L", "a")])
 
 
 @pytest.mark.parametrize("start_seq", [at(0), at(99), ""])

@@ -145,8 +145,8 @@ def test_what_changes_while_the_query_runs_counts_in_its_result() -> None:
         assert view.apply(met) == []
     assert view.touched == 4
 
-    rows = {key: row_of(asked, {"_id": key, "status": "open", "total": 1}, NONE) for key in (1, 2, 4, 5)}
-    found = Loaded(dict(rows), "1")
+    stale = ({"_id": key, "status": "open", "total": 1} for key in (1, 2, 4, 5))
+    found = Loaded({row_key(one["_id"]): row_of(asked, one, NONE) for one in stale}, "1")
     assert view.finish_load(found) == []
     assert sorted((json.loads(one.body) for one in found.rows.values()), key=lambda one: int(one["_id"])) == [
         row(2, status="open", total=2),
