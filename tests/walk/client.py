@@ -228,7 +228,7 @@ class WalkingClient:
         channel, payload, number = envelope["channel"], envelope["payload"], envelope.get("id")
         if number in self._caught_up:
             self._caught_up.discard(number)
-            self._catch(payload.get("code", "caught_up"))
+            self._catch("late" if channel == "error" else "caught_up")
         elif channel == "error":
             subscription = self._asked.pop(number, None)
             if subscription is not None:
@@ -306,11 +306,15 @@ class WalkingClient:
         self._counts["messages"] += 1
         for subscription in found:
             self._note(subscription, f"<- {text[35:400]}")
-            is_stray = self._apply(subscription, op, payload)
+            is_stray = self._apply(subscription, op, payload, is_alone=len(found) == 1)
             self._arrivals.append(Arrival(self.user, self.heard, text, payload, subscription, is_stray))
 
-    def _apply(self, subscription: Subscription, op: str, payload: dict[str, Any]) -> bool:
-        """Take a message in; return whether it names a row that was not there and should have been."""
+    def _apply(self, subscription: Subscription, op: str, payload: dict[str, Any], *, is_alone: bool) -> bool:
+        """Take a message in; return whether it names a row that was not there and should have been.
+
+        Args:
+            is_alone: whether no other subscription has the view: one may be resumed from further back.
+        """
         if op == "reset":
             self._counts["reset"] += 1
             subscription.pending, subscription.reply_seq = payload["rows"], ""
@@ -332,9 +336,9 @@ class WalkingClient:
             if subscription.order is not None and identity in subscription.order:
                 subscription.order.remove(identity)
         if payload.get("seq"):
-            if payload["seq"] < subscription.seq:
+            if payload["seq"] < subscription.seq and is_alone:
                 self._fault(subscription, f"went back from {subscription.seq} to {payload['seq']}")
-            subscription.seq = payload["seq"]
+            subscription.seq = max(subscription.seq, payload["seq"])
         self._count_down(subscription, 1)
         return is_stray
 

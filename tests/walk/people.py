@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from pymongo.database import Database
 
 from .domains import COLORS, KINDS, REGIONS, ROLES, SKUS, user_names
 from .models import Person
+from .posting import post
 from .rights import Rights
 
 __all__ = ["People", "Version"]
@@ -86,8 +86,7 @@ class People:
             self._database["walk_person"].replace_one({"_id": name}, person)
         else:
             self._database["walk_clearance"].replace_one({"_id": name}, {"colors": colors})
-            request = urllib.request.Request(f"{self._base_url}/rights_changed/{name}", b"", method="POST")
-            urllib.request.urlopen(request, timeout=10).close()
+            post(f"{self._base_url}/rights_changed/{name}")
         self.changed = time.monotonic()
         self.changes += 1
         self.versions[name][-1].until = self.changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import datetime
 import threading
 import time
 from collections.abc import Mapping
@@ -50,6 +51,7 @@ class Recorder:
         #: Why it stopped, if it did.
         self.failure = ""
         self._stopped = threading.Event()
+        self._moment = 0.0
         match = {"$match": {"$or": [{"ns.coll": {"$in": _WATCHED}}, {"operationType": "invalidate"}]}}
         self._stream = database.watch([match], max_await_time_ms=100)
         self._stream.try_next()
@@ -88,6 +90,7 @@ class Recorder:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         self.changes += 1
+        self._moment = _moment_of(event)
         kind, collection = event["operationType"], event.get("ns", {}).get("coll", "")
         if kind == "drop":
             self.drops += 1
@@ -106,14 +109,20 @@ class Recorder:
             self._note(key, event.get("fullDocument"))
 
     def _note(self, key: tuple[str, Any], document: Raw | None) -> None:
-        now = time.monotonic()
         images = self.images.setdefault(key, [])
         if images:
-            images[-1].until = now
-        images.append(Image(document, now))
+            images[-1].until = self._moment
+        images.append(Image(document, self._moment))
         for value in (document or {}).values():
             if type(value) is str and MARKER.fullmatch(value):
                 self.owners.setdefault(value, set()).add(key)
+
+
+def _moment_of(event: Mapping[str, Any]) -> float:
+    """Return the monotonic time of the change itself: we may hear of it later than clients do."""
+    wall: datetime.datetime = event["wallTime"]
+    happened = wall if wall.tzinfo is not None else wall.replace(tzinfo=datetime.UTC)
+    return time.monotonic() - max(time.time() - happened.timestamp(), 0.0)
 
 
 def updated(document: Raw, delta: Mapping[str, Any]) -> dict[str, Any]:

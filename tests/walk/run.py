@@ -10,7 +10,6 @@ import random
 import shutil
 import signal
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -33,6 +32,7 @@ from .features import FEATURES, Options
 from .judge import Judge
 from .oracle import Expected, Oracle, differs
 from .people import People
+from .posting import post
 from .recorder import Recorder
 from .shapes import CLASSES
 from .writers import Pool, Writer
@@ -179,7 +179,7 @@ class Walk:
             writer.stop()
         for client in self._clients:
             client.walks = False
-        gevent.joinall(tasks, timeout=30)
+        gevent.joinall(tasks, timeout=30, raise_error=True)
 
     def _trouble(self, ends: float) -> None:
         """Change rights and kill workers, until then."""
@@ -212,7 +212,7 @@ class Walk:
         found += [fault for client in self._clients for fault in client.faults]
         leaks = [(leak, arrival) for arrival in self._arrivals for leak in self._judge.leaks(arrival)]
         self._tell(found, leaks)
-        more = " ".join(f"{name}={self._counts[name]}" for name in ("cuts", "unavailable", "caught_up"))
+        more = " ".join(f"{name}={self._counts[name]}" for name in ("cuts", "unavailable", "caught_up", "late"))
         self._say(
             f"round {number}: {self.summary()} {more} rights={self._people.changes} drops={self._recorder.drops} "
             f"rest={time.monotonic() - started:.1f}s{'' if is_rest else ' NO REST'}"
@@ -226,9 +226,7 @@ class Walk:
         """Write what comes behind everything, and have all clients ask to hear when they have it."""
         active = next(place for place, name in enumerate(self._people.names) if self._people.now(name).is_active)
         headers = {"Cookie": self._cookies[active]}
-        request = urllib.request.Request(f"{self._server.base_url}/fence/{number}", b"", headers, method="POST")
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            position = answer.headers["WSFlask-Position"]
+        position = post(f"{self._server.base_url}/fence/{number}", headers)["WSFlask-Position"]
         assert position, "the answer to a request that wrote has no position"
         for client in self._clients:
             client.caught = {}

@@ -14,7 +14,7 @@ from ..access.grants import NOTHING
 from ..config import Settings
 from ..errors import Refusal
 from ..feed.base import Change
-from ..feed.positions import is_position, moment_of, position_of, timestamp_of
+from ..feed.positions import is_position, position_of, timestamp_of
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
@@ -170,7 +170,7 @@ class Broadcaster(Service):
         if is_position(asked.start_seq):
             if not _is_far(asked.start_seq, self.views.position):
                 # The worker that told it may be ahead of this one.
-                self._followed.reach(moment_of(asked.start_seq), self.server.settings.database_timeout)
+                self._followed.reach(asked.start_seq, self.server.settings.database_timeout)
             self.views.resuming.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
 
     # --- rights that change

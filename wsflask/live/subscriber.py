@@ -30,8 +30,8 @@ class Subscriber:
     """A connection and a view. Guarded by the lock of `LiveViews`."""
 
     __slots__ = (
-        "_ready", "asked", "before", "begun", "error", "has_sender", "held", "is_reset", "moved_from", "outgoing",
-        "parameters", "position", "rows", "stage", "start_seq", "state", "view", "ws",
+        "_ready", "asked", "before", "begun", "earlier", "error", "has_sender", "held", "is_reset", "moved_from",
+        "outgoing", "parameters", "position", "rows", "stage", "start_seq", "state", "view", "ws",
     )  # fmt: skip
 
     def __init__(self, ws: Connection, view: View, parameters: dict[str, Any], asked: Asked | None = None) -> None:
@@ -57,6 +57,8 @@ class Subscriber:
         self.before: Before | None = None
         #: The name of the view it watched until now, while it has still to be told of the new one.
         self.moved_from = ""
+        #: The name that the client may know it by while it has not heard of the new one.
+        self.earlier = ""
         #: What the reply says: "loaded", "resumed" or "reset"; how many messages follow; the position.
         self.state = "loaded"
         self.rows = 0

@@ -185,7 +185,7 @@ class LiveViews:
             subscriber.view, subscriber.stage = view, Stage.WAITING
             subscriber.parameters = {**parameters, "view": view.name}
             subscriber.before, subscriber.is_reset, subscriber.moved_from = before, before is None, moved_from
-            subscriber.start_seq, subscriber.held = "", None
+            subscriber.start_seq, subscriber.held, subscriber.earlier = "", None, old.name
             # The connection may watch that view already: what were two are one now.
             self._give_way(self.watchers.find(ws, view))
             self.watchers.add(subscriber)
@@ -218,7 +218,7 @@ class LiveViews:
         """End a subscription; return whether there was one."""
         with self.lock:
             mine = self.watchers.of_connection(ws)
-            found = [one for one in mine if name in (one.view.name, one.moved_from)]
+            found = [one for one in mine if one.view.name == name] or [one for one in mine if one.earlier == name]
             for subscriber in found:
                 self._remove(subscriber)
             self.sweep()
@@ -340,6 +340,10 @@ class LiveViews:
 
     def _tell_end(self, subscriber: Subscriber, code: str) -> None:
         name = subscriber.moved_from or subscriber.view.name
+        if subscriber.is_awaited:
+            subscriber.fail(Refusal(code, "a view that ended"))
+            self._remove(subscriber)
+            return
         self._remove(subscriber)
         self._delivery.tell_one(subscriber.ws, subscriber.view.notice("end", "", view=name, code=code))
 
