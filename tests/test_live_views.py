@@ -2,106 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from pymongo.errors import AutoReconnect
 
 from tests import harness
-from tests.live_world import COLLECTION, EXPOSED, NONE, Connection, query
-from wsflask.access import Condition
-from wsflask.config import Settings
+from tests.live_process import ANN, BEN, Client, Database, Process, at, change
+from tests.live_world import COLLECTION, query
 from wsflask.errors import Refusal
-from wsflask.feed.base import Change, HistoryLost, Touch
-from wsflask.live.intake import Intake
-from wsflask.live.keys import row_key
-from wsflask.live.subscriber import Stage, Subscriber
-from wsflask.live.view import Loaded, Query, row_of
-from wsflask.live.views import LiveViews
+from wsflask.feed.base import Change
+from wsflask.live.subscriber import Stage
 from wsflask.protocol.codes import CloseCode
-from wsflask.protocol.messages import Message
 from wsflask.tasks import spawn
-
-ANN, BEN = Condition("owner", "==", "ann"), Condition("owner", "==", "ben")
-
-
-def at(moment: int) -> str:
-    return f"{moment:020d}"
-
-
-def change(moment: int, op: str, identity: str, **fields: Any) -> Change:
-    return Change(at(moment), op, COLLECTION, identity, None if op == "D" else {"_id": identity, **fields})
-
-
-class Client(Connection):
-    """A connection that may be slow."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.drains: Callable[[], bool] = lambda: True
-        self.closed_with = 0
-
-    def drain(self, timeout: float) -> bool:
-        return self.drains()
-
-    def close(self, code: int, reason: str = "") -> None:
-        super().close(code, reason)
-        self.closed_with = code
-
-    @property
-    def ops(self) -> list[Any]:
-        return [(one["op"], one["message"]["_id"]) if "message" in one else one["op"] for one in self.inbox]
-
-
-class Database:
-    """Answers loads when it is told to: with the rows of these documents, or an exception."""
-
-    def __init__(self) -> None:
-        self.queries = 0
-        self.answer: Sequence[dict[str, Any]] | Exception = ({"_id": "a"}, {"_id": "b"})
-        self.goes_on = threading.Event()
-        self.goes_on.set()
-
-    def load(self, asked: Query, settings: Settings, position: Callable[[], str]) -> Loaded:
-        self.queries += 1
-        answer, where = self.answer, position()
-        assert self.goes_on.wait(10)
-        if isinstance(answer, Exception):
-            raise answer
-        found = [one for one in answer if asked.full_scope.matches(one)]
-        return Loaded({row_key(one["_id"]): row_of(asked, one, NONE) for one in found}, where)
-
-
-class Process:
-    """The views of one process."""
-
-    def __init__(self, database: Database, **settings: Any) -> None:
-        self.database = database
-        self.views = LiveViews(Settings(**{"database_timeout": 5.0, **settings}), b"secret", deliver, database.load)
-        self.views.begin(at(1))
-        self._intake = Intake(self.views)
-
-    def follow(self, *changes: Change, seq: str = "") -> None:
-        self._intake.follow(changes, seq)
-
-    def subscribe(self, client: Any, *conditions: Condition, **parameters: Any) -> Subscriber:
-        subscriber = self.views.attach(client, query(*conditions), parameters)
-        self.views.wait(subscriber)
-        self.views.send(subscriber)
-        return subscriber
-
-    @property
-    def watching(self) -> int:
-        return len(list(self.views.watchers))
-
-
-def deliver(message: Message, connections: Sequence[Any]) -> None:
-    for ws in connections:
-        ws.inbox.append(json.loads(message.payload_json))
 
 
 @pytest.fixture
@@ -395,75 +310,3 @@ def test_a_connection_that_closes_while_it_subscribes_leaves_nothing(process: Pr
     with pytest.raises(Refusal, match="unavailable"):
         process.views.wait(process.views.attach(client, query(), {}))
     assert process.watching == 0
-
-
-# --- coming back
-
-
-def come_back(process: Process, start_seq: str, **more: Any) -> tuple[Client, Subscriber]:
-    client, name = Client(), query().name(b"secret")
-    ws: Any = client
-    subscriber = process.views.attach(ws, query(), {"start_seq": start_seq, "view": name}, **more)
-    process.views.wait(subscriber)
-    process.views.send(subscriber)
-    return client, subscriber
-
-
-def test_who_comes_back_gets_what_differs(process: Process, database: Database) -> None:
-    process.follow(change(2, "U", "a", total=2), change(3, "D", "c"), change(4, "I", "b"))
-    database.answer = ({"_id": "a", "total": 2}, {"_id": "b"}, {"_id": "d"})
-    client, subscriber = come_back(process, at(1), held={"a": "a", "c": "c", "d": "d"})
-
-    assert subscriber.state == "resumed"
-    assert client.ops == [("R", "c"), ("U", "a"), ("I", "b")]
-    assert [one["seq"] for one in client.inbox] == [at(1), at(1), at(4)]
-
-
-@pytest.mark.parametrize("start_seq", [at(0), at(99), ""])
-def test_who_comes_back_from_where_nothing_is_known_gets_all(process: Process, start_seq: str) -> None:
-    client, subscriber = come_back(process, start_seq, held={"a": "a"})
-
-    assert subscriber.state == "reset"
-    assert client.ops == [("L", "a"), ("L", "b")]
-
-
-def test_who_comes_back_to_another_view_gets_all(process: Process) -> None:
-    client: Any = Client()
-    subscriber = process.subscribe(client, start_seq=at(1), view="another")
-
-    assert (subscriber.state, client.ops) == ("reset", [("L", "a"), ("L", "b")])
-
-
-def test_rows_of_no_exact_moment_are_nothing_to_go_on_from(process: Process, database: Database) -> None:
-    process.views._loading._find = lambda view: Loaded({"a": row_of(view.query, {"_id": "a"}, NONE)})
-    client, subscriber = come_back(process, at(1), held={"a": "a"})
-
-    assert (subscriber.state, client.ops) == ("reset", [("L", "a")])
-    assert client.inbox[-1]["seq"] == ""
-
-
-def test_what_changed_before_the_process_began_is_asked_of_the_history(process: Process) -> None:
-    asked = []
-
-    def history(document_class: Any, since: str, until: str, limit: int) -> list[Touch]:
-        asked.append((document_class, since, until))
-        return [Touch(at(1), "U", "a")]
-
-    process.views.begin(at(5))
-    for _ in range(2):
-        process.views.resuming.reach_back(EXPOSED, at(0), history)
-    assert asked == [(EXPOSED.document_class, at(0), at(5))]
-    client, subscriber = come_back(process, at(0), held={"a": "a", "b": "b"})
-    assert (subscriber.state, client.ops) == ("resumed", [("U", "a")])
-
-
-@pytest.mark.parametrize("error", [HistoryLost("gone"), AutoReconnect("no primary")])
-def test_where_the_history_does_not_tell_all_rows_are_loaded(process: Process, error: Exception) -> None:
-    def history(*_: Any) -> list[Touch]:
-        raise error
-
-    process.views.begin(at(5))
-    process.views.resuming.reach_back(EXPOSED, at(2), history)
-    client, subscriber = come_back(process, at(2), held={"a": "a"})
-
-    assert (subscriber.state, client.ops) == ("reset", [("L", "a"), ("L", "b")])

@@ -14,7 +14,7 @@ from wsflask.config import Settings
 
 ACTIONS = (
     "insert", "update", "update", "update", "delete", "transaction", "tick", "feed", "feed", "feed", "read", "answer",
-    "answer", "connect", "connect", "receive", "receive", "receive", "cut", "judge",
+    "connect", "join", "join", "join", "receive", "flush", "flush", "cut", "cut", "judge",
 )  # fmt: skip
 IDS = 4
 
@@ -87,6 +87,17 @@ class Run:
         page = self._page(number)
         if page.worker is None:
             page.connect(self._worker(number // len(self.pages)), self.chance)
+
+    def _join(self, number: int) -> None:
+        """Come, and get all rows."""
+        self.do("connect", number)
+        for worker in range(len(self.workers)):
+            self.do("read", worker)
+            self.do("answer", worker)
+        self._flush(number)
+
+    def _flush(self, number: int) -> None:
+        self._page(number).receive(1000)
 
     def _receive(self, number: int) -> None:
         self._page(number).receive(1 + number // len(self.pages) % 4)

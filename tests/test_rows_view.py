@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Hashable
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from wsflask.access import Condition
 from wsflask.feed.base import Change
 from wsflask.live.keys import row_key
 from wsflask.live.rows import RowsView
-from wsflask.live.view import Emission, Loaded, Query, Row, digest, row_of
+from wsflask.live.view import Emission, Loaded, Query, digest, row_of
 
 
 def loaded(*documents: dict[str, Any], position: str = "1") -> Loaded:
@@ -146,10 +145,8 @@ def test_what_changes_while_the_query_runs_counts_in_its_result() -> None:
         assert view.apply(met) == []
     assert view.touched == 4
 
-    rows: dict[Hashable, Row] = {
-        key: row_of(asked, {"_id": key, "status": "open", "total": 1}, NONE) for key in (1, 2, 4, 5)
-    }
-    found = Loaded(dict(rows), "1")
+    stale = ({"_id": key, "status": "open", "total": 1} for key in (1, 2, 4, 5))
+    found = Loaded({row_key(one["_id"]): row_of(asked, one, NONE) for one in stale}, "1")
     assert view.finish_load(found) == []
     assert sorted((json.loads(one.body) for one in found.rows.values()), key=lambda one: int(one["_id"])) == [
         row(2, status="open", total=2),

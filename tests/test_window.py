@@ -88,8 +88,12 @@ class Table:
 documents = st.fixed_dictionaries(
     {"status": st.sampled_from(["open", "open", "open", "shut"]), "total": st.integers(0, 3)}
 )
-tables = st.dictionaries(st.integers(0, IDS - 1), documents, max_size=IDS).map(
-    lambda found: {identity: {"_id": identity, **document} for identity, document in found.items()}
+#: From empty ones to those with more documents than a window holds.
+tables = st.lists(documents, max_size=IDS).map(
+    lambda found: {identity: {"_id": identity, **document} for identity, document in enumerate(found)}
+)
+full_tables = st.lists(st.integers(0, 3), min_size=IDS, max_size=IDS).map(
+    lambda totals: {identity: {"_id": identity, "status": "open", "total": one} for identity, one in enumerate(totals)}
 )
 steps = st.lists(
     st.one_of(
@@ -102,7 +106,7 @@ steps = st.lists(
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.integers(1, 5), st.sampled_from(["total", "-total", "total -status"]), tables, steps)
+@given(st.integers(1, 5), st.sampled_from(["total", "-total", "total -status"]), tables | full_tables, steps)
 def test_whatever_changes_the_client_shows_the_first_rows(
     limit: int, order: str, found: dict[int, dict[str, Any]], actions: list[Any]
 ) -> None:
@@ -195,6 +199,22 @@ def test_a_window_asks_for_rows_only_when_too_many_have_left() -> None:
     table.begin_load()
     table.finish_load()
     assert table.shown == [{"_id": 12, "status": "open", "total": 11, "owner": None}]
+
+
+def test_what_sorts_behind_the_last_row_held_is_left_to_the_query() -> None:
+    table = table_of(*range(20), limit=1)
+    for identity in range(1, 7):
+        table.write(identity, None)
+
+    assert list(table.view.members()) == [row_key(identity) for identity in range(7, 12)]
+    assert told(table.write(99, opened(15))) == []
+    assert 99 not in table.view
+    table.begin_load()
+    table.write(98, opened(100))
+    table.write(8, None)
+    table.finish_load()
+    assert 98 not in table.view
+    assert 99 in table.view
 
 
 def test_the_last_row_that_is_held_may_change_and_stays() -> None:

@@ -137,13 +137,12 @@ export class Subscription {
     const after = rowKey(front);
     const row = op === "D" || op === "R" ? null : message;
     const previous = (this.#fresh ?? this.#rows).change(id, row, after);
+    if (!this.#fresh || op !== "L" || seq > (this.#freshSeq ?? "")) this.#advance(seq);
     if (this.#fresh) {
       if (op === "L") this.#left -= 1;
-      else this.#advance(seq);
       if (this.#left === 0) this.#loaded();
       return;
     }
-    this.#advance(seq);
     if (row || previous) this.emit("change", { op, id, row, previous, after });
     if (this.#left > 0 && --this.#left === 0) this.#enter("live");
   }

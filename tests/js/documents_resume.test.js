@@ -36,6 +36,19 @@ test("after a reconnect it resumes after the last position seen", () => {
   assert.deepEqual([changes.length, loads], [2, []]);
 });
 
+test("after a load it resumes after the position that the last row bears", () => {
+  const world = setUpOpen();
+  world.ws.documents("Flight");
+  world.server.answer(subscribed(2, { seq: "" }));
+  tell(world.server, "L", row("a"), "");
+  tell(world.server, "L", row("b"), "105");
+
+  world.reconnect();
+
+  const { start_seq: seq, rows } = world.server.sent[0].payload.data;
+  assert.deepEqual([seq, rows], ["105", ["a", "b"]]);
+});
+
 test("it names the rows it holds by their ids, whatever these are", () => {
   const { world } = setUpLive();
   tell(world.server, "I", row({ carrier: "UA", number: 1 }), "101");
