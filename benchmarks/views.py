@@ -48,7 +48,7 @@ class _Sizes:
 
 
 _FULL = _Sizes()
-_QUICK = _Sizes(cost_turns=7, changes=2000, rows=2000, writes=300, turns=1, step=3.0, growth=1.6, tries=1)
+_QUICK = _Sizes(cost_turns=7, changes=2000, rows=0, writes=300, turns=1, step=3.0, growth=1.6, tries=1)
 _SMOKE = _Sizes(
     views=(10, 100), cost_turns=1, changes=100, rows=100, clients=20, writes=20, turns=1, at_once=40, step=0.5, growth=9
 )

@@ -111,7 +111,7 @@ class Settings:
     scope_max_values: int = 1000
     #: Rows a view may hold; a larger one is refused, to be scoped more narrowly.
     view_max_rows: int = 10_000
-    #: Rows that all views of a process may hold before it takes no further view; each takes about 250 bytes.
+    #: Rows that all views of a process may hold before it takes no further view; each takes up to 200 bytes.
     view_rows_in_all: int = 2_000_000
     #: Rows that an ordered view may show (`limit`); they are held whole, and half as many behind them.
     view_max_window: int = 1000
