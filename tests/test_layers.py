@@ -40,6 +40,7 @@ ROWS = {
     "session": 6,
     "written": 6,
     "blueprint": 7,
+    "life": 7,
     "people": 7,
     "page": 7,
     "reception": 7,
@@ -53,7 +54,7 @@ ROWS = {
 
 #: Rooms of one row that may import one another, downwards only: the importer first.
 SIBLINGS = {
-    ("config", "errors"), ("protocol", "encoding"), ("people", "renewals"),
+    ("config", "errors"), ("protocol", "encoding"), ("people", "renewals"), ("life", "people"),
     ("cli", "embedded"), ("cli", "demo"), ("__main__", "cli"),
 }  # fmt: skip
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import logging
-import os
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -19,38 +15,32 @@ from pymongo.errors import PyMongoError
 from .access.exposure import Exposures
 from .blueprint import make_blueprint
 from .config import Settings
-from .connection import Connection, State
+from .connection import Connection
 from .contexts import Contexts
 from .dispatch import Dispatcher
 from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
-from .feed import create_feed
 from .feed.base import Feed
 from .hub import Hub
 from .identity import Identity
+from .life import Life
 from .page import Pages
 from .people import People, names_of
 from .protocol.codes import CloseCode
-from .protocol.messages import Message
 from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
 from .session import Sessions, groups_of
-from .tasks import Supervised, Task, spawn, supervise
 from .transport.crew import Crew
 from .transport.handshake import form_of
 from .transport.link import Link, Owner
 from .transport.route import prepare
-from .workers import gunicorn_worker, when_stopped
 from .written import stamp
 
 __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
-
-#: Seconds between two looks at connections' liveness.
-_TICK = 1.0
 
 
 class WebSocketServer:
@@ -86,18 +76,14 @@ class WebSocketServer:
         self._groups = groups
         self._services: dict[str, Service] = {}
         self._people = People(self)
+        self._life = Life(self, self._people)
         self._relay = Relay(rights_changed=self._people.rights_changed)
         self._workers: list[Service] = []
         self._app: Flask | None = None
         self._sessions: Sessions | None = None
         self._contexts: Contexts | None = None
-        self._feed: Feed | None = None
         self._dispatcher = Dispatcher(self, self.settings)
         self._reception = Reception(self, self._dispatcher)
-        self._tasks: list[Supervised | Task] = []
-        self._started_in = 0
-        self._starting = threading.Lock()
-        self._is_draining = False
         if app is not None:
             self.init_app(app)
 
@@ -158,9 +144,7 @@ class WebSocketServer:
     @property
     def feed(self) -> Feed:
         """The changes of the database, once the server has started."""
-        if self._feed is None:
-            raise ConfigError("the server has not started; it does with its first client, or call start()")
-        return self._feed
+        return self._life.feed
 
     @property
     def secret(self) -> bytes:
@@ -215,7 +199,7 @@ class WebSocketServer:
 
     def enter(self, connection: Connection) -> None:
         """Take the connection into the hub, unless it has to close."""
-        if self._is_draining:
+        if self._life.is_draining:
             connection.close(CloseCode.RESTART, "restart")
         elif len(self.hub.connections_of(connection.user_id)) >= self.settings.connections_per_user:
             connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
@@ -228,7 +212,7 @@ class WebSocketServer:
 
     def is_full(self) -> str | None:
         """Return why no further client is taken now, or None."""
-        if self._is_draining:
+        if self._life.is_draining:
             return "The server restarts."
         is_full = len(self.hub) + len(self.hub.arriving) >= self.settings.max_connections
         return "The server is full." if is_full else None
@@ -329,69 +313,17 @@ class WebSocketServer:
 
     def start(self) -> None:
         """Start the feed and the services in this process; happens by itself with the first client. May switch."""
-        if self._started_in == os.getpid():
-            return
-        with self._starting:
-            if self._started_in == os.getpid():
-                return
-            if self._app is None:
-                raise ConfigError("the server has no application; call init_app(app) or register its blueprint")
-            self._is_draining = False
-            self.crew.turn.bind()
-            self.hub.outflow.turn.bind()
-            self._feed = create_feed(self.settings)
-            self._feed.start()
-            self._tasks = [
-                supervise("wsflask ticker", self._tick),
-                *(
-                    supervise(f"wsflask {type(service).__name__}", partial(self.run_hook, service.run))
-                    for service in self._workers
-                ),
-            ]
-            self._people.start()
-            if (worker := gunicorn_worker()) is not None:
-                self._tasks.append(spawn("wsflask drain", when_stopped, worker, self.drain))
-            atexit.register(self.stop)
-            self._started_in = os.getpid()
+        if self._app is None:
+            raise ConfigError("the server has no application; call init_app(app) or register its blueprint")
+        self._life.start(self._workers)
 
     def drain(self) -> None:
         """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout."""
-        self._is_draining = True
-        goodbye = Message("goodbye", {"reason": "restart", "reconnect": self.settings.reconnect_spread})
-        known = self.hub.connections()
-        self.hub.send(goodbye, [connection for connection in known if connection.form == "v1"])
-        connections = [*known, *self.hub.arriving]
-        for connection in connections:
-            connection.close(CloseCode.RESTART, "restart")
-        deadline = time.monotonic() + self.settings.drain_timeout
-        while time.monotonic() < deadline and any(connection.waiting_bytes for connection in connections):
-            time.sleep(0.02)
+        self._life.drain()
 
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""
-        if self._started_in != os.getpid():
-            return
-        self._started_in = 0
-        atexit.unregister(self.stop)
-        self.drain()
-        for task in self._tasks:
-            task.stop(0.2)
-        self._tasks = []
-        self._people.stop()
-        self.crew.stop()
-        self.hub.outflow.turn.stop()
-        if self._feed is not None:
-            self._feed.stop()
-
-    def _tick(self) -> None:
-        while True:
-            time.sleep(_TICK)
-            now = time.monotonic()
-            closing = self.closing.copy()
-            for connection in [*self.hub.connections(), *self.hub.arriving, *closing]:
-                connection.tick(now)
-            self.closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
-            self._people.tick()
+        self._life.stop()
 
 
 def _check_is_first(app: App) -> None:
