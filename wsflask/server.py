@@ -191,6 +191,7 @@ class WebSocketServer:
             self.settings,
             self._dispatcher,
             self.hub.outflow if link.descriptor >= 0 else None,
+            self.hub.counts,
             is_compressed=is_compressed,
         )
         if identity is None:
