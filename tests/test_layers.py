@@ -50,6 +50,7 @@ ROWS = {
     "server": 8,
     "cli": 9,
     "embedded": 9,
+    "testing": 9,
     "demo": 9,
     "__main__": 9,
 }
@@ -57,7 +58,7 @@ ROWS = {
 #: Rooms of one row that may import one another, downwards only: the importer first.
 SIBLINGS = {
     ("config", "errors"), ("protocol", "encoding"), ("people", "renewals"), ("life", "people"),
-    ("cli", "embedded"), ("cli", "demo"), ("__main__", "cli"),
+    ("cli", "embedded"), ("cli", "demo"), ("testing", "embedded"), ("__main__", "cli"),
 }  # fmt: skip
 
 MODULES = sorted(

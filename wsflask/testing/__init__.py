@@ -1,0 +1,11 @@
+"""For the tests of applications: a live server, a browser without a screen, and trouble on demand."""
+
+from __future__ import annotations
+
+from .clients import Answer, Client
+from .live_server import LiveServer
+from .servers import Servers, WebServer
+from .sockets import WebSocketClient
+from .waiting import wait_until
+
+__all__ = ["Answer", "Client", "LiveServer", "Servers", "WebServer", "WebSocketClient", "wait_until"]
