@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from wsflask.testing import BoardTab, Command, Step, Tab, Verdict, Written, judge, judge_boards, latencies
+from wsflask.testing.boards import BoardTab, Command, Step, judge_boards
+from wsflask.testing.deliveries import Tab, Verdict, Written, judge, latencies
 
 
 def wrote(token: str, *users: str, at: float = 10.0, lane: str = "a", outcome: Any = "ok") -> Written:

@@ -56,7 +56,7 @@ def main(
     if unknown:
         raise click.UsageError(f"there is no row {unknown[0]}; --list names them")
     is_short = quick or short
-    chosen = [each for each in rows.values() if each.name in only or not only and (each.is_quick or not quick)]
+    chosen = [each for each in rows.values() if each.name in only or (not only and (each.is_quick or not quick))]
     if seed is None:
         seed = random.SystemRandom().randrange(1 << 30)
     say(f"seed {seed}")

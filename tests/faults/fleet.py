@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.cookies import session_cookies
 from tests.harness import ROOT, require_program
-from wsflask.testing import TalkingChild
+from wsflask.testing.talking import TalkingChild
 
 from .models import regions_of, user_name
 

@@ -18,17 +18,9 @@ from typing import Any, Self
 from pymongo import MongoClient
 
 from tests.harness import Servers, WebServer, data_folder
-from wsflask.testing import (
-    BoardTab,
-    Command,
-    Proxy,
-    ReplicaSet,
-    Step,
-    Tab,
-    Verdict,
-    judge,
-    judge_boards,
-)
+from wsflask.testing import Proxy, ReplicaSet
+from wsflask.testing.boards import BoardTab, Command, Step, judge_boards
+from wsflask.testing.deliveries import Tab, Verdict, judge
 
 from .app import SETTINGS, TRAPS, URI
 from .fleet import Fleet

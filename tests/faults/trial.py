@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from wsflask.testing import Verdict
+from wsflask.testing.deliveries import Verdict
 
 __all__ = ["Measure", "Trial", "percentile"]
 

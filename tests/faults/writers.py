@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from tests.harness import ROOT
-from wsflask.testing import TalkingChild, Written
+from wsflask.testing.deliveries import Written
+from wsflask.testing.talking import TalkingChild
 
 from .models import groups_of, user_name
 

@@ -6,7 +6,7 @@ import enum
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Settings
 from ..protocol.messages import Message
@@ -14,9 +14,8 @@ from .outbox import Outbox
 
 if TYPE_CHECKING:
     from ..transport.link import Link
-    from .outflow import Outflow
 
-__all__ = ["CLOSED", "CLOSING", "OPEN", "Outgoing", "State"]
+__all__ = ["CLOSED", "CLOSING", "OPEN", "Outgoing", "Prompt", "State"]
 
 _no_lock = nullcontext()
 
@@ -38,6 +37,13 @@ class State(enum.Enum):
 OPEN, CLOSING, CLOSED = State
 
 
+class Prompt(Protocol):
+    """What writes at the end of a turn of the event loop."""
+
+    def prompt(self, connection: Outgoing) -> None:
+        """Note that something waits for the connection."""
+
+
 class Outgoing:
     """Takes messages for one client in order, and never waits for it."""
 
@@ -46,7 +52,7 @@ class Outgoing:
         "descriptor", "pending", "wire",
     )  # fmt: skip
 
-    def __init__(self, link: Link, wire: str, settings: Settings, outflow: Outflow | None) -> None:
+    def __init__(self, link: Link, wire: str, settings: Settings, outflow: Prompt | None) -> None:
         #: The form of the frames that this client gets.
         self.wire = wire
         #: Frames of this turn of the loop; only `Outflow` and this class touch it.

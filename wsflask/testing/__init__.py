@@ -1,26 +1,24 @@
-"""Trouble for tests: a proxy that misbehaves, a replica set that fails, and a judge of what got through."""
+"""For the tests of applications: a live server, a browser without a screen, and trouble on demand."""
 
 from __future__ import annotations
 
-from .boards import BoardTab, Command, Step, judge_boards
-from .deliveries import Tab, Verdict, Written, judge, latencies
-from .proxy import Faults, Passed, Proxy
+from .clients import Answer, Client
+from .live_server import LiveServer
+from .proxy import Faults, Proxy
 from .replica_set import ReplicaSet
-from .talking import TalkingChild
+from .servers import Servers, WebServer
+from .sockets import WebSocketClient
+from .waiting import wait_until
 
 __all__ = [
-    "BoardTab",
-    "Command",
+    "Answer",
+    "Client",
     "Faults",
-    "Passed",
+    "LiveServer",
     "Proxy",
     "ReplicaSet",
-    "Step",
-    "Tab",
-    "TalkingChild",
-    "Verdict",
-    "Written",
-    "judge",
-    "judge_boards",
-    "latencies",
+    "Servers",
+    "WebServer",
+    "WebSocketClient",
+    "wait_until",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from wsflask.testing import Tab, latencies
+from wsflask.testing.deliveries import Tab, latencies
 
 from ..rows import row
 from ..stand import Stand
