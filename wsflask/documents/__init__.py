@@ -1,5 +1,6 @@
 """The MongoEngine documents that wsflask keeps, all in collections named `wsflask_*`."""
 
+from .applied_command import KEPT_COMMANDS, AppliedCommand
 from .clipboard_state import ClipboardState
 from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
@@ -17,8 +18,10 @@ from .reading import (
 )
 
 __all__ = [
+    "KEPT_COMMANDS",
     "MESSAGE_MAX_LENGTH",
     "RIGHTS_CHANGED",
+    "AppliedCommand",
     "ClipboardState",
     "EndedSession",
     "KeptPublication",
