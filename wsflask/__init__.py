@@ -11,6 +11,7 @@ from .server import WebSocketServer
 from .service import Service
 from .services.clipboard import Clipboard
 from .services.notifier import Notifier
+from .services.presence import Presence
 
 __all__ = [
     # server
@@ -21,6 +22,7 @@ __all__ = [
     "Clipboard",
     "Notifier",
     "Notification",
+    "Presence",
     "Service",
     # what services see
     "Change",

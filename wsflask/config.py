@@ -128,6 +128,14 @@ class Settings:
     #: Whether the response to a signed-in user's POST and the like names a position behind what it wrote, so that the
     #: page can wait until its views have come there: one `ping` of the primary, 0.3 ms. Off where no page asks for it.
     position_header: bool = True
+    #: Rooms that a connection may be in, for who is present there.
+    presence_rooms: int = 20
+    #: Bytes of JSON that a tab may show in a room, and as many of its user.
+    presence_meta_bytes: int = 1024
+    #: Members in one message of presence: of a list, which has further pages, or of those who come and go.
+    presence_page: int = 100
+    #: Seconds between two messages that tell a room who came and went: what happens meanwhile is told in one.
+    presence_batch: float = 0.05
     #: Seconds a published message is kept in the database for workers to pick up.
     publication_seconds: float = 3600.0
 
