@@ -59,7 +59,7 @@ def commands(mongo: EmbeddedMongo) -> Iterator[harness.Commands]:
 @pytest.fixture
 def servers() -> Iterator[harness.Servers]:
     """Start web servers: `servers.gunicorn("module:app", workers=2, env={…})`; they end with the test."""
-    with harness.Servers() as started:
+    with harness.Servers(harness.ROOT) as started:
         yield started
 
 
