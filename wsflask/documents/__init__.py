@@ -6,6 +6,7 @@ from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
 from .notification import MESSAGE_MAX_LENGTH, Notification
 from .publication import RIGHTS_CHANGED, KeptPublication, Publication
+from .presence import PresenceEntry, PresenceLease
 from .reading import (
     NotificationState,
     addressed_to,
@@ -27,6 +28,8 @@ __all__ = [
     "KeptPublication",
     "Notification",
     "NotificationState",
+    "PresenceEntry",
+    "PresenceLease",
     "Publication",
     "addressed_to",
     "category_of",
