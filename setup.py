@@ -13,6 +13,8 @@ MONGOD = [
 ]
 #: The extra brings `packaging`, which the gevent worker needs to start; 25.1 knows --no-control-socket.
 SERVER = ["gunicorn[gevent]>=25.1"]
+#: 5.0.1 is the first that ships its types.
+REDIS = ["redis>=5.0.1"]
 
 #: The time zones, for systems that have none: the demo shows the hours of New York.
 TZDATA = "tzdata>=2024.1"
@@ -38,11 +40,12 @@ setup(
     ],
     extras_require={
         "server": SERVER,
-        "redis": ["redis>=5.0"],
+        "redis": REDIS,
         "demo": [*SERVER, *MONGOD, TZDATA],
         "test": [
             *SERVER,
             *MONGOD,
+            *REDIS,
             TZDATA,
             "build>=1.2",
             "hypothesis>=6.100",

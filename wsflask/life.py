@@ -38,6 +38,9 @@ class Front(Protocol):
     crew: Crew
     settings: Settings
 
+    @property
+    def secret(self) -> bytes: ...
+
     def run_hook(self, hook: Callable[..., Any], *args: Any) -> Any: ...
 
 
@@ -76,7 +79,7 @@ class Life:
             self.is_draining = False
             front.crew.turn.bind()
             front.hub.outflow.turn.bind()
-            self._feed = create_feed(front.settings)
+            self._feed = create_feed(front.settings, front.secret)
             self._feed.start()
             self._tasks = [
                 supervise("wsflask ticker", self._tick),

@@ -17,6 +17,7 @@ from .basics import (
 from .commands import Commands
 from .logins import login
 from .processes import Leftovers, children_of, descendants_of, is_running
+from .redis import RedisServer
 from .servers import Servers, WebServer
 from .sockets import Sockets, WebSocketClient
 
@@ -27,6 +28,7 @@ __all__ = [
     "Commands",
     "Database",
     "Leftovers",
+    "RedisServer",
     "Servers",
     "Sockets",
     "WebServer",
