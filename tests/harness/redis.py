@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -31,7 +31,8 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
-    def client(self) -> Redis:
+    def client(self) -> Any:
+        """A client of its own, without the types of a driver that may answer in two protocols."""
         return Redis.from_url(self.url)
 
     def start(self) -> None:

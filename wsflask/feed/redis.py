@@ -27,7 +27,7 @@ from .positions import moment_of, timestamp_of
 from .redis_frames import Forged, Frame
 from .redis_past import PastUnknown, read_past
 from .redis_relay import RedisRelay
-from .redis_stream import RedisStream, line, place_of
+from .redis_stream import RedisStream, connect, line, place_of
 from .tail import Tail
 
 __all__ = ["RedisFeed"]
@@ -78,13 +78,14 @@ class RedisFeed(MongoFeed):
         if self._is_started:
             return
         self._stream, self._hint = None, None
+        redis = connect(self._url)
         super().start()
         client = self._client
         if client is None:
             return
         name = f"wsflask:{_database_of(self._settings)}"
         options, most = client.codec_options, self._settings.redis_bytes
-        self._stream = RedisStream(self._url, self._secret, name, uuid.uuid4().hex, options, most)
+        self._stream = RedisStream(redis, self._secret, name, uuid.uuid4().hex, options, most)
         self._relay = RedisRelay(
             self._stream,
             client,
@@ -131,9 +132,11 @@ class RedisFeed(MongoFeed):
         if self._hint is None or self._lost:
             return False
         frame, heard = self._hint
-        is_recent = time.monotonic() - heard < _RECENT
         position = self._progress.position
-        return is_recent and self._is_level() and self._progress.wanted <= frame.covered and frame.since <= position
+        if not self._is_level() or not self._progress.wanted <= frame.covered or frame.since > position:
+            return False
+        behind = timestamp_of(position).time - timestamp_of(frame.reached).time
+        return time.monotonic() - heard < _RECENT and behind <= _RECENT
 
     def _is_level(self) -> bool:
         """Whether everybody here has got everything up to the position of the feed."""
@@ -187,6 +190,8 @@ class RedisFeed(MongoFeed):
         """Hand on a frame; return why that can not be done."""
         with self._lock:  # who begins to watch meanwhile begins before all of it, or after
             position = self._progress.position
+            if frame.reached <= position:
+                return ""  # somebody goes on writing; it tells nothing new
             if frame.since > position:
                 return "there is a hole in what Redis tells"
             covered = frame.covered & wanted

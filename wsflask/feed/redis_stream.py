@@ -81,15 +81,16 @@ class RedisStream:
     or just as far: then a number in its id shows that somebody goes on writing.
 
     Args:
+        client: as `connect` makes it.
         name: what the keys begin with.
         token: of this process, for the lease.
         most_bytes: of frames that are kept.
     """
 
     def __init__(
-        self, url: str, secret: bytes, name: str, token: str, options: CodecOptions[Any], most_bytes: int
+        self, client: Redis, secret: bytes, name: str, token: str, options: CodecOptions[Any], most_bytes: int
     ) -> None:
-        self._client = connect(url)
+        self._client = client
         self._seal = Seal(secret, name)
         self._token = token
         self._options = options
