@@ -5,8 +5,8 @@ from .clipboard_state import ClipboardState
 from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
 from .notification import MESSAGE_MAX_LENGTH, Notification
-from .publication import RIGHTS_CHANGED, KeptPublication, Publication
 from .presence import PresenceEntry, PresenceLease
+from .publication import RIGHTS_CHANGED, KeptPublication, Publication
 from .reading import (
     NotificationState,
     addressed_to,
