@@ -45,6 +45,7 @@ class Writer:
         self._users = users
         self._rate = 0.0
         self._size = 0
+        self._is_flood = False
         self._tokens = itertools.count(1)
         #: Token, lane, users (None: everyone), groups, outcome, began, ended.
         self.written: list[list[Any]] = []
@@ -56,6 +57,8 @@ class Writer:
         """Do what is asked."""
         if message["do"] == "write":
             self._rate, self._size = float(message["rate"]), int(message.get("size", 0))
+        elif message["do"] == "flood":
+            self._is_flood = message["isOn"]
         elif message["do"] == "collect":
             return self.written
         elif message["do"] == "fill":
@@ -97,7 +100,7 @@ class Writer:
     def _recipients(self, record: list[Any], rng: random.Random) -> Recipients:
         """Draw whom it is for: mostly one user, now and then a team, seldom everyone."""
         drawn = rng.random()
-        if drawn < 0.01:
+        if drawn < 0.01 or self._is_flood:
             return EVERYONE
         if drawn < 0.06:
             record[2], record[3] = [], [f"team{rng.randrange(10)}"]
