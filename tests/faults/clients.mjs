@@ -89,7 +89,8 @@ class Tab {
           if (message.channel === "ping") tab.pings.push(now());
           if (message.channel === "documents" && message.payload?.view) {
             const { view, seq } = message.payload;
-            if (seq !== undefined) {
+            // None: the position is not known yet, the rows that follow tell it.
+            if (seq) {
               if (seq < (positions.get(view) ?? "")) note("order", `${name}: view ${view} went back to "${seq}": ${String(data).slice(0, 150)}`);
               positions.set(view, seq);
             }
@@ -102,8 +103,8 @@ class Tab {
   }
 
   #listen(ws) {
-    ws.on("state", ({ state, code, reason }) => {
-      this.states.push([now(), state, code ?? 0, reason ?? ""]);
+    ws.on("state", ({ state, previous, code }) => {
+      this.states.push([now(), state, code ?? 0, previous]);
       this.#isGreeted &&= state === "open";
       if (state === "open") this.counts.opened += 1;
     });

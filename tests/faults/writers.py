@@ -50,9 +50,9 @@ class Writers:
         for kind, rate in rates.items():
             self._children[kind].ask(do="write", rate=rate, size=size)
 
-    def flood(self, kind: str, *, is_on: bool) -> None:
-        """Write everything of a kind for everyone, or as usual again."""
-        self._children[kind].ask(do="flood", isOn=is_on)
+    def flood(self, kind: str, users: list[str]) -> None:
+        """Write everything of a kind for these users together; none: as usual again."""
+        self._children[kind].ask(do="flood", users=users)
 
     def stop_writing(self) -> None:
         """Write nothing; writes under way go on to their end."""

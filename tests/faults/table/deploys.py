@@ -48,7 +48,7 @@ def deploy(stand: Stand, trial: Trial) -> None:
 
 def _goodbyes(stand: Stand, trial: Trial, began: float, *, count: int = 1) -> None:
     told = stand.fleet.collect()
-    closes = [(when, code) for each in told for when, state, code, _ in each["states"] if state == "waiting"]
+    closes = [(when, code) for each in told for when, state, code, before in each["states"] if (state, before) == ("waiting", "open")]
     closes = [(when, code) for when, code in closes if when >= began]
     foreign = sorted({code for _, code in closes if code != 1012})
     trial.saw(f"{len(closes)} tabs lost their connection", len(closes) >= count)

@@ -11,8 +11,8 @@ from ..rows import row
 from ..stand import Needs, Stand
 from ..trial import Trial, percentile
 
-#: Bytes of each message, and messages to everyone a second: 1 MiB is behind within some seconds.
-_BYTES, _RATE = 9_000, 12.0
+#: Bytes of each message, and messages a second to each who is slow: 1 MiB is behind within some seconds.
+_BYTES, _RATE = 9_000, 25.0
 #: Seconds in which a slow client has to be closed: 10 by the clock, 2 for the close, one to look.
 _CLOSED = 13.0
 _FLOOR = 0.1
@@ -35,8 +35,8 @@ def slow(stand: Stand, trial: Trial) -> None:
     ]
     stand.fleet.open(tabs)
     names = {tab["name"] for tab in tabs}
-    stand.writers.write(notifications=_RATE, size=_BYTES)
-    stand.writers.flood("notifications", is_on=True)
+    stand.writers.flood("publications", sorted({tab["user"] for tab in tabs}))
+    stand.writers.write(publications=_RATE, size=_BYTES)
     stand.wait(4 if trial.is_short else 15)
     connected = sum(state["connections"] for state in stand.states().values())
     began = time.monotonic()
@@ -52,7 +52,7 @@ def slow(stand: Stand, trial: Trial) -> None:
     for proxy in proxies:
         proxy.set(Faults())
     stand.wait(3)
-    stand.writers.flood("notifications", is_on=False)
+    stand.writers.flood("publications", [])
     stand.go()
     told = stand.fleet.collect()
     hit = [each for each in told if each["name"] in names]
