@@ -62,8 +62,7 @@ export class Streams {
     if (places.some((place) => at <= place.seq)) return;
     surface();
     for (const place of places) place.seq = seq ?? place.seq;
-    const isDue = places.length > 0 && this.#options.clock.now() - this.#savedAt >= SAVE_MS;
-    if (isTold || isDue) this.save();
+    if (isTold || (places[0] && this.#options.clock.now() - this.#savedAt >= SAVE_MS)) this.save();
   }
 
   /** Write the places down. Storage that is full or forbidden is done without. */
