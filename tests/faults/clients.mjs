@@ -62,6 +62,7 @@ class Tab {
   constructor(options) {
     this.options = options;
     this.storage = new Storage();
+    this.page = new EventTarget();
     /** Regions that the user may read, and until when. */
     this.regions = new Map(options.regions.map((region) => [region, Infinity]));
     this.open();
@@ -98,7 +99,7 @@ class Tab {
         });
       }
     }
-    this.ws = connect({ url, WebSocket: Socket, storage: this.storage, sessionStorage: this.storage });
+    this.ws = connect({ url, WebSocket: Socket, page: { window: this.page, sessionStorage: this.storage } });
     this.#listen(this.ws);
   }
 
@@ -206,6 +207,7 @@ class Tab {
 
   /** Leave as a page does that is reloaded: the socket ends without a word, the storage stays. */
   leave() {
+    this.page.dispatchEvent(new Event("pagehide"));
     this.ws.close();
     this.view = undefined;
   }
