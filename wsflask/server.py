@@ -33,6 +33,7 @@ from .roster import make_services
 from .service import Service
 from .services.relay import Relay
 from .session import Sessions, groups_of
+from .stopping import HttpServer, when_signalled
 from .streams.place import places_in
 from .transport.crew import Crew
 from .transport.handshake import form_of
@@ -199,6 +200,7 @@ class WebSocketServer:
             self.settings,
             self._dispatcher,
             self.hub.outflow if link.descriptor >= 0 else None,
+            self.hub.counts,
             is_compressed=is_compressed,
         )
         if identity is None:
@@ -210,7 +212,7 @@ class WebSocketServer:
     def enter(self, connection: Connection) -> None:
         """Take the connection into the hub, unless it has to close."""
         if self._life.is_draining:
-            connection.close(CloseCode.RESTART, "restart")
+            self._life.dismiss(connection)
         elif len(self.hub.connections_of(connection.user_id)) >= self.settings.connections_per_user:
             connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
         elif connection.is_open:
@@ -331,6 +333,11 @@ class WebSocketServer:
         """Return the channels that clients may speak on."""
         return list(self._services)
 
+    def statistics(self) -> dict[str, Any]:
+        """Return numbers on this process, for operators: see docs/deployment.md. Never switches."""
+        services = {channel: service.statistics() for channel, service in self._services.items()}
+        return {**self.hub.statistics(), "services": {channel: found for channel, found in services.items() if found}}
+
     # --- life
 
     def start(self) -> None:
@@ -342,6 +349,19 @@ class WebSocketServer:
     def drain(self) -> None:
         """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout."""
         self._life.drain()
+
+    def drain_on_signals(self, http_server: HttpServer) -> None:
+        """Have SIGTERM, SIGINT, SIGQUIT and SIGHUP end a `gevent.pywsgi.WSGIServer`, with a goodbye to every client.
+
+        To be called in the main thread, before `http_server.serve_forever()`, which returns at such a signal. Under
+        gunicorn there is nothing to call.
+        """
+
+        def leave() -> None:
+            http_server.close()
+            self.drain()
+
+        when_signalled(leave)
 
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""

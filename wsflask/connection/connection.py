@@ -15,6 +15,7 @@ from ..protocol import frames
 from ..protocol.codes import CloseCode
 from ..protocol.messages import V1, Message, compressed
 from ..protocol.requests import Request
+from .counts import Counts
 from .incoming import Incoming
 from .outgoing import CLOSED, CLOSING, OPEN, Prompt
 from .rate import Bucket
@@ -69,11 +70,12 @@ class Connection(Incoming):
         settings: Settings,
         handler: Handler,
         outflow: Prompt | None = None,
+        counts: Counts | None = None,
         *,
         is_compressed: bool = False,
     ) -> None:
         wire = compressed(form) if is_compressed else form
-        super().__init__(link, wire, settings, outflow, is_compressed=is_compressed)
+        super().__init__(link, wire, settings, outflow, counts, is_compressed=is_compressed)
         #: Names this connection in this process.
         self.id = str(next(_numbers))
         self.identity = identity
@@ -171,6 +173,7 @@ class Connection(Incoming):
                 self._state = CLOSING
                 self.descriptor = -1
                 self.close_code, self.close_reason = code, reason
+                self._counts.closed[code] += 1
                 self._close_at = time.monotonic() + _LINGER
             has_lost = cut and self._cut()  # and with the rest an earlier close frame
             if not was_open and not has_lost:
@@ -207,6 +210,8 @@ class Connection(Incoming):
             if self._state is CLOSED:
                 return
             was_open = self._state is OPEN
+            if was_open:
+                self._counts.closed[self.close_code] += 1
             self._state = CLOSED
             self.descriptor = -1
             self._outbox = None
