@@ -5,7 +5,7 @@ from .clipboard_state import ClipboardState
 from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
 from .notification import MESSAGE_MAX_LENGTH, Notification
-from .publication import RIGHTS_CHANGED, Publication
+from .publication import RIGHTS_CHANGED, KeptPublication, Publication
 from .reading import (
     NotificationState,
     addressed_to,
@@ -24,6 +24,7 @@ __all__ = [
     "AppliedCommand",
     "ClipboardState",
     "EndedSession",
+    "KeptPublication",
     "Notification",
     "NotificationState",
     "Publication",
