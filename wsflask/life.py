@@ -45,6 +45,9 @@ class Front(Protocol):
     crew: Crew
     settings: Settings
 
+    @property
+    def secret(self) -> bytes: ...
+
     def run_hook(self, hook: Callable[..., Any], *args: Any) -> Any: ...
 
 
@@ -95,7 +98,7 @@ class Life:
             self._deadline, self._goodbye = 0.0, None
             front.crew.turn.bind()
             front.hub.outflow.turn.bind()
-            self._feed = create_feed(front.settings)
+            self._feed = create_feed(front.settings, front.secret)
             self._feed.start()
             self._tasks = [
                 supervise("wsflask ticker", partial(self._tick, workers)),

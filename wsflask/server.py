@@ -333,6 +333,11 @@ class WebSocketServer:
         """Return the channels that clients may speak on."""
         return list(self._services)
 
+    def statistics(self) -> dict[str, Any]:
+        """Return numbers on this process, for operators: see docs/deployment.md. Never switches."""
+        services = {channel: service.statistics() for channel, service in self._services.items()}
+        return {**self.hub.statistics(), "services": {channel: found for channel, found in services.items() if found}}
+
     # --- life
 
     def start(self) -> None:

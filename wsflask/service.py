@@ -118,6 +118,10 @@ class Service:
         Called once in each process, when its first client connects. Returning ends it for good.
         """
 
+    def statistics(self) -> dict[str, Any]:
+        """Return numbers on this process for `WebSocketServer.statistics`; none by default. Never switches."""
+        return {}
+
     def send(self, ws: Connection, payload: Any, *, seq: str | None = None) -> None:
         """Send to one client of this process; never blocks."""
         ws.send(Message(self.channel, payload, seq=seq))

@@ -5,6 +5,7 @@ from .clipboard_state import ClipboardState
 from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
 from .notification import MESSAGE_MAX_LENGTH, Notification
+from .presence import PresenceEntry, PresenceLease
 from .publication import RIGHTS_CHANGED, KeptPublication, Publication
 from .reading import (
     NotificationState,
@@ -27,6 +28,8 @@ __all__ = [
     "KeptPublication",
     "Notification",
     "NotificationState",
+    "PresenceEntry",
+    "PresenceLease",
     "Publication",
     "addressed_to",
     "category_of",
