@@ -32,6 +32,7 @@ from .roster import make_services
 from .service import Service
 from .services.relay import Relay
 from .session import Sessions, groups_of
+from .stopping import HttpServer, when_signalled
 from .transport.crew import Crew
 from .transport.handshake import form_of
 from .transport.link import Link, Owner
@@ -201,7 +202,7 @@ class WebSocketServer:
     def enter(self, connection: Connection) -> None:
         """Take the connection into the hub, unless it has to close."""
         if self._life.is_draining:
-            connection.close(CloseCode.RESTART, "restart")
+            self._life.dismiss(connection)
         elif len(self.hub.connections_of(connection.user_id)) >= self.settings.connections_per_user:
             connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
         elif connection.is_open:
@@ -326,6 +327,19 @@ class WebSocketServer:
     def drain(self) -> None:
         """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout."""
         self._life.drain()
+
+    def drain_on_signals(self, http_server: HttpServer) -> None:
+        """Have SIGTERM, SIGINT, SIGQUIT and SIGHUP end a `gevent.pywsgi.WSGIServer`, with a goodbye to every client.
+
+        To be called in the main thread, before `http_server.serve_forever()`, which returns at such a signal. Under
+        gunicorn there is nothing to call.
+        """
+
+        def leave() -> None:
+            http_server.close()
+            self.drain()
+
+        when_signalled(leave)
 
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""
