@@ -6,13 +6,13 @@ import logging
 from typing import Protocol
 
 import pymongo
-from pymongo.errors import PyMongoError
 
 from .config import Settings
 from .connection import Connection
 from .dispatch import Dispatcher
 from .gather import Gather
 from .hub import Hub, turn_away
+from .outage import log_failure
 from .protocol.codes import CloseCode
 from .session import Sessions
 
@@ -57,8 +57,7 @@ class Reception:
             with pymongo.timeout(self._front.settings.database_timeout):
                 ended = self._front.sessions.ended(connections)
         except Exception as error:
-            is_outage = isinstance(error, PyMongoError)
-            _log.error("sessions could not be checked: %s", type(error).__name__, exc_info=not is_outage)
+            log_failure(_log, error, "sessions could not be checked")
             turn_away([*connections, *self._arrivals.withdraw()])  # Not one round after another.
             return
         for connection in connections:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import pymongo
 from flask import Blueprint, Flask, Response
 from flask.sansio.app import App
-from pymongo.errors import PyMongoError
 
 from .access.exposure import Exposures
 from .blueprint import make_blueprint
@@ -21,9 +21,10 @@ from .dispatch import Dispatcher
 from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
 from .feed.base import Feed
-from .hub import Hub
+from .hub import Hub, turn_away
 from .identity import Identity
 from .life import Life
+from .outage import log_failure
 from .page import Pages
 from .people import People, names_of
 from .protocol.codes import CloseCode
@@ -118,7 +119,8 @@ class WebSocketServer:
         self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
         self._reception = Reception(self, self._dispatcher)
-        self._sessions = Sessions(app, self._groups, memory_days=settings.session_memory_days)
+        times = {"memory_days": settings.session_memory_days, "timeout": settings.database_timeout}
+        self._sessions = Sessions(app, self._groups, **times)
         self._services = {service.channel: service for service in services}
         self._workers = [self._relay, *services]
         for service in self._workers:
@@ -169,23 +171,39 @@ class WebSocketServer:
         A connection without an identity is closed with 4501 and reaches none.
         """
         connection = self._make(ws, identity, form, is_compressed=is_compressed)
-        if identity is not None:
+        if identity is None:
+            connection.close(CloseCode.SESSION_ENDED, "sign in")
+        else:
             self.enter(connection)
         return connection
 
     def accept(
-        self, link: Link, identity: Identity | None, environ: dict[str, Any], *, is_compressed: bool = False
+        self,
+        link: Link,
+        identity: Identity | None,
+        environ: dict[str, Any],
+        *,
+        is_compressed: bool = False,
+        is_away: bool = False,
     ) -> Owner:
-        """Take a socket over from its request; no message of it is handled before its session has been checked."""
+        """Take a socket over from its request; no message of it is handled before its session has been checked.
+
+        Args:
+            is_away: whether the database could not say whose it is: the client comes again later.
+        """
         self.start()
         connection = self._make(link, identity, form_of(environ), is_compressed=is_compressed)
         link.owner = connection
-        if connection.is_open:
+        if is_away:
+            turn_away([connection])
+        elif identity is None:
+            connection.close(CloseCode.SESSION_ENDED, "sign in")
+        else:
             self._reception.receive(connection)
         return connection
 
     def _make(self, link: Link, identity: Identity | None, form: str, *, is_compressed: bool) -> Connection:
-        connection = Connection(
+        return Connection(
             link,
             identity or Identity(None, "", frozenset(), ""),
             form,
@@ -195,9 +213,6 @@ class WebSocketServer:
             self.hub.counts,
             is_compressed=is_compressed,
         )
-        if identity is None:
-            connection.close(CloseCode.SESSION_ENDED, "sign in")
-        return connection
 
     def enter(self, connection: Connection) -> None:
         """Take the connection into the hub, unless it has to close."""
@@ -208,6 +223,7 @@ class WebSocketServer:
         elif connection.is_open:
             self._dispatcher.welcome(connection)
             self.hub.add(connection)
+            self._life.health.entered(connection)
             self._people.entered(connection)
             if self._relay.has_ended(connection.identity.session_id):
                 connection.close(CloseCode.SESSION_ENDED, "signed out")
@@ -240,9 +256,7 @@ class WebSocketServer:
             try:
                 service.on_connect(ws, identity.user)
             except Exception as error:
-                name, is_outage = type(service).__name__, isinstance(error, PyMongoError)
-                sentence = "%s.on_connect failed for user %r: %s"
-                _log.error(sentence, name, ws.user_id, type(error).__name__, exc_info=not is_outage)
+                log_failure(_log, error, "%s.on_connect failed for user %r", type(service).__name__, ws.user_id)
                 ws.close(CloseCode.OVERLOAD, "try again")
                 return
             if ws.identity is not identity:
@@ -279,8 +293,8 @@ class WebSocketServer:
         for service in self.services:
             try:
                 call(service)
-            except Exception:
-                _log.exception("%s.%s failed for user %r", type(service).__name__, name, ws.user_id)
+            except Exception as error:
+                log_failure(_log, error, "%s.%s failed for user %r", type(service).__name__, name, ws.user_id)
 
     @staticmethod
     def rights_changed(user: Any) -> None:
@@ -289,7 +303,7 @@ class WebSocketServer:
         For rights that do not depend on the user's own document alone; a change of that counts without a call. Takes a
         user object or an id. From any process or thread, also one that serves nothing; may switch.
         """
-        Publication(channel=RIGHTS_CHANGED, payload="{}", users=names_of(user)).save(write_concern={"w": "majority"})
+        _publish(Publication(channel=RIGHTS_CHANGED, payload="{}", users=names_of(user)))
 
     @staticmethod
     def disconnect(user_id: str) -> None:
@@ -297,7 +311,7 @@ class WebSocketServer:
 
         From any process or thread; may switch.
         """
-        Publication(channel="goodbye", payload="{}", users=[user_id]).save(write_concern={"w": "majority"})
+        _publish(Publication(channel="goodbye", payload="{}", users=[user_id]))
 
     def stamp(self, response: Response) -> Response:
         """Name in a response the position behind what its view wrote, where its method does not tell. May switch."""
@@ -314,7 +328,8 @@ class WebSocketServer:
     def statistics(self) -> dict[str, Any]:
         """Return numbers on this process, for operators: see docs/deployment.md. Never switches."""
         services = {channel: service.statistics() for channel, service in self._services.items()}
-        return {**self.hub.statistics(), "services": {channel: found for channel, found in services.items() if found}}
+        numbers = {**self.hub.statistics(), "is_degraded": self._life.health.is_degraded}
+        return {**numbers, "services": {channel: found for channel, found in services.items() if found}}
 
     # --- life
 
@@ -344,6 +359,11 @@ class WebSocketServer:
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""
         self._life.stop()
+
+
+def _publish(publication: Publication) -> None:
+    with pymongo.timeout(Settings().database_timeout):
+        publication.save(write_concern={"w": "majority"})
 
 
 def _check_is_first(app: App) -> None:

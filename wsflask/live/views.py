@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..errors import Refusal
+from ..outage import log_outage
 from ..protocol.messages import Message
 from .asking import Asked
 from .before import Shown
@@ -320,7 +321,7 @@ class LiveViews:
         if isinstance(error, Refusal):
             self.end_all(view, error.code)
         elif self.watchers.is_watched(view):
-            _log.warning("a view of %s is loaded again later", view.query.exposure.name)
+            log_outage(_log, "a view of %s is loaded again later", view.query.exposure.name)
             return True
         self._loading.forget(view)
         self.index.abandon_load(view)

@@ -17,6 +17,7 @@ from ..documents import Notification, NotificationState, is_read, mark_all_read,
 from ..documents.reading import addressed_to, notifications, unread_query
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
+from ..outage import log_failure
 from ..service import Host, Service
 from .mailroom import Mailroom
 
@@ -101,9 +102,10 @@ class Notifier(Service):
         days = self.server.settings.notification_days
         try:
             if days is not None:
-                Notification.keep_for(days)
-        except PyMongoError:
-            _log.exception("the database was not told to delete notifications after %s days", days)
+                with self._timeout():
+                    Notification.keep_for(days)
+        except PyMongoError as error:
+            log_failure(_log, error, "the database was not told to delete notifications after %s days", days)
 
     def _subscribe(self) -> Subscription:
         """Return the subscription; there is one before the first count is queried, so that nothing falls between."""

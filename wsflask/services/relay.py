@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import pymongo
+
 from ..documents import RIGHTS_CHANGED, EndedSession, Publication
 from ..feed.base import Gap
 from ..hub import Recipients, sign_out
@@ -89,5 +91,7 @@ class Relay(Service):
         """Look for what was missed."""
         self._rights_changed(None)
         open_ids = {connection.identity.session_id for connection in self.server.hub.connections()}
-        for session_id in EndedSession.ended_among(open_ids):
+        with pymongo.timeout(self.server.settings.database_timeout):
+            ended = EndedSession.ended_among(open_ids)
+        for session_id in ended:
             self._end(session_id)
