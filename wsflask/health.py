@@ -14,8 +14,8 @@ __all__ = ["Health"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds without an answer of the database after which it counts as away. The feed asks ten times a second; an election
-#: of another primary takes two when the old one steps down. With a look each second users know within five.
+#: Seconds without an answer of the database after which it counts as away. The feed asks ten times a second; to elect
+#: another primary takes two where the old one steps down. With a look each second users know within five.
 _SILENCE = 3.0
 
 

@@ -44,6 +44,10 @@ __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
 
+#: Seconds that a message's queries may take while the database is known to be away: those that wait behind it on its
+#: connection are answered in time too.
+_BRIEF = 0.5
+
 
 class WebSocketServer:
     """Route messages of browsers to services.
@@ -275,7 +279,10 @@ class WebSocketServer:
         service = self._services.get(message["channel"])
         if service is None:
             raise Refusal("unknown_channel")
-        return service.on_message(ws, user, message["payload"])
+        if not self._life.health.is_degraded:
+            return service.on_message(ws, user, message["payload"])
+        with pymongo.timeout(_BRIEF):
+            return service.on_message(ws, user, message["payload"])
 
     def judge(self, ws: Connection) -> None:
         """Have services judge anew what the client may have: something was under way while his rights changed."""

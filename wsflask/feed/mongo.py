@@ -44,8 +44,8 @@ _SILENCE = 3.0
 _SOCKET_MS = 10_000
 #: Milliseconds to look for a primary in one attempt.
 _SELECTION_MS = 2_000
-#: Seconds before a second attempt to follow the database; doubles up to `_LONGEST`, with jitter. An attempt itself waits
-#: for a primary: there is one in about three seconds, and all goes on within two of the return.
+#: Seconds before a second attempt to follow the database; doubles up to `_LONGEST`, with jitter. An attempt itself
+#: waits for a primary: there is one in about three seconds, and all goes on within two of the return.
 _FIRST, _LONGEST = 0.1, 1.0
 #: Seconds that stop() waits for the reader.
 _STOP = 5.0
