@@ -29,6 +29,8 @@ class Front(Protocol):
 
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def patience(self) -> float: ...
     def enter(self, connection: Connection) -> None: ...
 
 
@@ -54,7 +56,7 @@ class Reception:
 
     def _admit(self, connections: list[Connection]) -> None:
         try:
-            with pymongo.timeout(self._front.settings.database_timeout):
+            with pymongo.timeout(self._front.patience):
                 ended = self._front.sessions.ended(connections)
         except Exception as error:
             log_failure(_log, error, "sessions could not be checked")

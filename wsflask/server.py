@@ -44,8 +44,8 @@ __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a message's queries may take while the database is known to be away: those that wait behind it on its
-#: connection are answered in time too.
+#: Seconds that queries for a client may take while the database is known to be away: what waits behind them is answered
+#: in time too.
 _BRIEF = 0.5
 
 
@@ -158,6 +158,12 @@ class WebSocketServer:
         """Key for values that clients hand back, derived from SECRET_KEY; the same in every worker."""
         key = self._app.secret_key if self._app is not None else ""
         return hashlib.sha256(b"wsflask\0" + (key.encode() if isinstance(key, str) else bytes(key or b""))).digest()
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a client's query may take now."""
+        timeout = self.settings.database_timeout
+        return min(_BRIEF, timeout) if self._life.health.is_degraded else timeout
 
     # --- connections
 
@@ -281,7 +287,7 @@ class WebSocketServer:
             raise Refusal("unknown_channel")
         if not self._life.health.is_degraded:
             return service.on_message(ws, user, message["payload"])
-        with pymongo.timeout(_BRIEF):
+        with pymongo.timeout(self.patience):
             return service.on_message(ws, user, message["payload"])
 
     def judge(self, ws: Connection) -> None:

@@ -44,6 +44,9 @@ _SILENCE = 3.0
 _SOCKET_MS = 10_000
 #: Milliseconds to look for a primary in one attempt.
 _SELECTION_MS = 2_000
+#: Milliseconds to connect, and between two looks at a member: a primary that is frozen, and holds its connections, is
+#: noticed by then, and the next one is looked for.
+_CONNECT_MS, _LOOK_MS = 4_000, 2_000
 #: Seconds before a second attempt to follow the database; doubles up to `_LONGEST`, with jitter. An attempt itself
 #: waits for a primary: there is one in about three seconds, and all goes on within two of the return.
 _FIRST, _LONGEST = 0.1, 1.0
@@ -145,7 +148,8 @@ class MongoFeed(Feed):
             self._histories.release()
 
     def _new_client(self, **limits: Any) -> MongoClient[dict[str, Any]]:
-        options = {"serverSelectionTimeoutMS": _SELECTION_MS, "appname": "wsflask-feed", **limits}
+        times = {"connectTimeoutMS": _CONNECT_MS, "heartbeatFrequencyMS": _LOOK_MS}
+        options = {"serverSelectionTimeoutMS": _SELECTION_MS, **times, "appname": "wsflask-feed", **limits}
         if self._settings.mongodb_uri is not None:
             return MongoClient(self._settings.mongodb_uri, **options)
         return mongoengine.get_connection()._duplicate(**options)  # type: ignore[no-any-return]
