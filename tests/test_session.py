@@ -18,7 +18,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from mongoengine import BooleanField, Document, StringField
-from pymongo.errors import AutoReconnect, NetworkTimeout
+from pymongo.errors import NetworkTimeout
 
 from tests.harness import Commands, Database, wait_until
 from tests.harness.links import MemoryLink
