@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 #: Seconds without an answer of the database after which it counts as away. The feed asks ten times a second; to elect
 #: another primary takes two where the old one steps down. With a look each second users know within five.
 _SILENCE = 3.0
+#: Seconds that a client's query may take while the database is away: what waits behind it is answered in time too.
+_BRIEF = 0.5
 
 
 class Health:
@@ -42,6 +44,10 @@ class Health:
         else:
             _log.warning("the database answers again")
         self._hub.send(self._message(), [each for each in self._hub.connections() if each.form == V1])
+
+    def patience(self, timeout: float) -> float:
+        """Return how long a client's query may take now, which else may take `timeout` seconds."""
+        return min(_BRIEF, timeout) if self.is_degraded else timeout
 
     def entered(self, connection: Connection) -> None:
         """Tell one who has just been welcomed, if the database is away."""

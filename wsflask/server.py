@@ -28,12 +28,14 @@ from .outage import log_failure
 from .page import Pages
 from .people import People, names_of
 from .protocol.codes import CloseCode
+from .protocol.messages import V1
 from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
 from .session import Sessions, groups_of
 from .stopping import HttpServer, when_signalled
+from .streams.place import places_in
 from .transport.crew import Crew
 from .transport.handshake import form_of
 from .transport.link import Link, Owner
@@ -44,9 +46,6 @@ __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that queries for a client may take while the database is known to be away: what waits behind them is answered
-#: in time too.
-_BRIEF = 0.5
 
 
 class WebSocketServer:
@@ -83,7 +82,11 @@ class WebSocketServer:
         self._services: dict[str, Service] = {}
         self._people = People(self)
         self._life = Life(self, self._people)
-        self._relay = Relay(rights_changed=self._people.rights_changed)
+        self._relay = Relay(
+            rights_changed=self._people.rights_changed,
+            channels=lambda: [service.channel for service in self.services if service.keeps_publications],
+            reset=self._reset,
+        )
         self._workers: list[Service] = []
         self._app: Flask | None = None
         self._sessions: Sessions | None = None
@@ -162,8 +165,7 @@ class WebSocketServer:
     @property
     def patience(self) -> float:
         """Seconds that a client's query may take now."""
-        timeout = self.settings.database_timeout
-        return min(_BRIEF, timeout) if self._life.health.is_degraded else timeout
+        return self._life.health.patience(self.settings.database_timeout)
 
     # --- connections
 
@@ -175,12 +177,13 @@ class WebSocketServer:
         identity: Identity | None = None,
         form: str = "plain",
         is_compressed: bool = False,
+        query: str = "",
     ) -> Connection:
         """Handle one WebSocket: from here on its messages reach the services.
 
         A connection without an identity is closed with 4501 and reaches none.
         """
-        connection = self._make(ws, identity, form, is_compressed=is_compressed)
+        connection = self._make(ws, identity, form, query, is_compressed=is_compressed)
         if identity is None:
             connection.close(CloseCode.SESSION_ENDED, "sign in")
         else:
@@ -202,7 +205,8 @@ class WebSocketServer:
             is_away: whether the database could not say whose it is: the client comes again later.
         """
         self.start()
-        connection = self._make(link, identity, form_of(environ), is_compressed=is_compressed)
+        query = environ.get("QUERY_STRING", "")
+        connection = self._make(link, identity, form_of(environ), query, is_compressed=is_compressed)
         link.owner = connection
         if is_away:
             turn_away([connection])
@@ -212,8 +216,8 @@ class WebSocketServer:
             self._reception.receive(connection)
         return connection
 
-    def _make(self, link: Link, identity: Identity | None, form: str, *, is_compressed: bool) -> Connection:
-        return Connection(
+    def _make(self, link: Link, identity: Identity | None, form: str, query: str, *, is_compressed: bool) -> Connection:
+        connection = Connection(
             link,
             identity or Identity(None, "", frozenset(), ""),
             form,
@@ -223,6 +227,9 @@ class WebSocketServer:
             self.hub.counts,
             is_compressed=is_compressed,
         )
+        if query and form == V1:
+            connection.resume = places_in(query)
+        return connection
 
     def enter(self, connection: Connection) -> None:
         """Take the connection into the hub, unless it has to close."""
@@ -232,6 +239,8 @@ class WebSocketServer:
             connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
         elif connection.is_open:
             self._dispatcher.welcome(connection)
+            if self._life.is_started:
+                self._relay.expect(connection)
             self.hub.add(connection)
             self._life.health.entered(connection)
             self._people.entered(connection)
@@ -249,30 +258,34 @@ class WebSocketServer:
         """Take a closing connection out of the hub; return whether services knew it."""
         self.closing.add(ws)
         self.hub.arriving.pop(ws, None)
+        self._relay.forget(ws)
         return self.hub.remove(ws)
 
     def on_connect(self, ws: Connection, user: Any) -> None:
         """Call every service's on_connect, one after another; if one fails the client is closed with 1013.
 
-        A service that holds the connection has greeted when it releases it; then the next one's turn comes.
+        A service that holds the connection has greeted when it releases it; then the next one's turn comes. Before them
+        the client is caught up with the publications that it missed.
         """
-        self._greet(ws, iter(self.services))
+        hooks = [service.on_connect for service in (self._relay, *self.services)]
+        self._greet(ws, iter([*hooks, self._relay.greeted]))
 
-    def _greet(self, ws: Connection, services: Iterator[Service]) -> None:
-        for service in services:
+    def _greet(self, ws: Connection, hooks: Iterator[Callable[[Connection, Any], None]]) -> None:
+        for hook in hooks:
             if not ws.is_open:
                 return
             before, identity = ws.holds, ws.identity
             try:
-                service.on_connect(ws, identity.user)
+                hook(ws, identity.user)
             except Exception as error:
-                log_failure(_log, error, "%s.on_connect failed for user %r", type(service).__name__, ws.user_id)
+                name = type(getattr(hook, "__self__", None)).__name__
+                log_failure(_log, error, "%s.on_connect failed for user %r", name, ws.user_id)
                 ws.close(CloseCode.OVERLOAD, "try again")
                 return
             if ws.identity is not identity:
                 self.judge(ws)
             if ws.holds > before:
-                others = partial(self.run_hook, self._greet, ws, services)
+                others = partial(self.run_hook, self._greet, ws, hooks)
                 ws.when_released(partial(self._dispatcher.in_turn, ws, others))
                 return
 
@@ -298,6 +311,13 @@ class WebSocketServer:
         """Call every service's on_rights_changed."""
         self._call_each(lambda service: service.on_rights_changed(ws, user), "on_rights_changed", ws)
 
+    def on_reset(self, ws: Connection, user: Any) -> None:
+        """Call every service's on_reset."""
+        self._call_each(lambda service: service.on_reset(ws, user), "on_reset", ws)
+
+    def _reset(self, ws: Connection) -> None:
+        self._dispatcher.in_turn(ws, partial(self.run_hook, self.on_reset, ws, ws.user))
+
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Call every service's on_disconnect."""
         self._call_each(lambda service: service.on_disconnect(ws, user), "on_disconnect", ws)
@@ -316,7 +336,7 @@ class WebSocketServer:
         For rights that do not depend on the user's own document alone; a change of that counts without a call. Takes a
         user object or an id. From any process or thread, also one that serves nothing; may switch.
         """
-        _publish(Publication(channel=RIGHTS_CHANGED, payload="{}", users=names_of(user)))
+        Publication(channel=RIGHTS_CHANGED, payload="{}", users=names_of(user)).write()
 
     @staticmethod
     def disconnect(user_id: str) -> None:
@@ -324,7 +344,7 @@ class WebSocketServer:
 
         From any process or thread; may switch.
         """
-        _publish(Publication(channel="goodbye", payload="{}", users=[user_id]))
+        Publication(channel="goodbye", payload="{}", users=[user_id]).write()
 
     def stamp(self, response: Response) -> Response:
         """Name in a response the position behind what its view wrote, where its method does not tell. May switch."""
@@ -372,11 +392,6 @@ class WebSocketServer:
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""
         self._life.stop()
-
-
-def _publish(publication: Publication) -> None:
-    with pymongo.timeout(Settings().database_timeout):
-        publication.save(write_concern={"w": "majority"})
 
 
 def _check_is_first(app: App) -> None:
