@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import pymongo
+
 from ..connection import Connection
 from ..documents import RIGHTS_CHANGED, EndedSession, KeptPublication, Publication
 from ..feed.base import Change, Gap, Subscription
@@ -171,7 +173,9 @@ class Relay(Service):
         """Look for what was missed."""
         self._rights_changed(None)
         open_ids = {connection.identity.session_id for connection in self.server.hub.connections()}
-        for session_id in EndedSession.ended_among(open_ids):
+        with pymongo.timeout(self.server.settings.database_timeout):
+            ended = EndedSession.ended_among(open_ids)
+        for session_id in ended:
             self._end(session_id)
 
 
