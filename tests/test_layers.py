@@ -33,6 +33,7 @@ ROWS = {
     "access": 2,
     "identity": 2,
     "contexts": 2,
+    "ledger": 2,
     "connection": 3,
     "hub": 4,
     "service": 5,

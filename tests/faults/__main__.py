@@ -98,6 +98,7 @@ def _try(row: Row, stand: Stand, seed: int, *, is_short: bool) -> Trial:
         row.act(stand, trial)
         if row.is_judged:
             stand.rest(trial)
+        stand.tidy()
     except Exception:
         trial.check(traceback.format_exc(limit=-4), holds=False)
     trial.seconds = time.monotonic() - started

@@ -74,6 +74,8 @@ class Needs:
     #: Further arguments of gunicorn.
     gunicorn: tuple[str, ...] = ()
     workers: int = 2
+    #: Names a stand that is not shared.
+    alone: str = ""
 
 
 class Stand:
@@ -88,8 +90,6 @@ class Stand:
         self._known: set[str] = set()
         self._regions = {user_name(number): regions_of(number) for number in range(load.users)}
         self._groups = {user_name(number): groups_of(number) for number in range(load.users)}
-        #: Users whose rows are not compared: their rights change.
-        self.unsettled: set[str] = set()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -98,9 +98,7 @@ class Stand:
             self.traps = Path(tempfile.mkdtemp(prefix="traps-", dir=folder))
             needs = self.needs
             self.mongo = stack.enter_context(
-                ReplicaSet(
-                    folder, members=needs.members, oplog_megabytes=needs.oplog_megabytes, arguments=needs.mongod
-                )
+                ReplicaSet(folder, members=needs.members, oplog_megabytes=needs.oplog_megabytes, arguments=needs.mongod)
             )
             self.uri = self.mongo.uri_of(_DATABASE)
             self.client: MongoClient[Any] = stack.enter_context(MongoClient(self.uri, tz_aware=True))
@@ -108,7 +106,9 @@ class Stand:
             self._people()
             servers = stack.enter_context(Servers())
             settings = "\n".join(f"{name}={value}" for name, value in needs.settings)
-            self._env = {URI: self.uri, TRAPS: str(self.traps), SETTINGS: settings, **dict(needs.env)}
+            more = {name: value.replace("{traps}", str(self.traps)) for name, value in needs.env}
+            self._env = {URI: self.uri, TRAPS: str(self.traps), SETTINGS: settings, **more}
+            (self.traps / "time").write_text("+0s")
             self.server = servers.gunicorn(
                 "tests.faults.app:app", workers=needs.workers, env=self._env, arguments=needs.gunicorn
             )
@@ -278,7 +278,7 @@ class Stand:
                 continue
             if tab["unread"] != unread.get(user, 0):
                 wrong.append(f"{name} says {tab['unread']} unread, the database {unread.get(user, 0)}")
-            if tab["rows"] is not None and user not in self.unsettled:
+            if tab["rows"] is not None:
                 wanted: dict[str, int] = {}
                 for region in self._regions.get(user, ()):
                     wanted |= rows.get(region, {})
@@ -291,8 +291,16 @@ class Stand:
         return wrong
 
     def set_regions(self, user: str, regions: list[str]) -> None:
-        """Note which regions a user may read from now on."""
+        """Change which regions a user may read. May switch."""
+        self.fleet.rights(user, regions, is_begun=True)
+        self.database["faults_person"].update_one({"_id": user}, {"$set": {"regions": regions}})
+        self.fleet.rights(user, regions, is_begun=False)
         self._regions[user] = regions
+
+    def tidy(self) -> None:
+        """Close the tabs that a row has opened beside those of the load."""
+        usual = {tab["name"] for tab in self.tabs()} if not self.needs.is_empty else set()
+        self.fleet.close([name for name in self.fleet.names if name not in usual])
 
 
 def _first_difference(shown: dict[str, int], wanted: dict[str, int]) -> str:
