@@ -71,7 +71,7 @@ function report(error) {
  * @template {object} Events value type of each event
  */
 class Emitter {
-  /** @type {Map<keyof Events, Set<{ listener: (value: any) => void }>>} */
+  /** @type {Map<keyof Events, Set<(value: any) => void>>} */
   #listeners;
 
   /** @param {(keyof Events)[]} names all events there are: a mistyped name fails at once */
@@ -92,9 +92,9 @@ class Emitter {
       throw new TypeError(`there is no event "${String(event)}"; there are: ${[...this.#listeners.keys()].join(", ")}`);
     }
     if (typeof listener !== "function") throw new TypeError("a listener is a function");
-    const entry = { listener };
-    listeners.add(entry);
-    return () => void listeners.delete(entry);
+    const call = (/** @type {Events[K]} */ value) => listener(value);
+    listeners.add(call);
+    return () => void listeners.delete(call);
   }
 
   /**
@@ -104,9 +104,9 @@ class Emitter {
    * @param {Events[K]} value
    */
   emit(event, value) {
-    for (const { listener } of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
+    for (const call of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
       try {
-        listener(value);
+        call(value);
       } catch (error) {
         report(error);
       }
@@ -415,15 +415,15 @@ class Clipboard {
   /** @type {Entry[]} */
   #entries = [];
   #seq = "";
-  /** Whether nothing was heard on this connection: then its position need not be a later one. */
-  #isFresh = true;
+  /** The latest position on this connection; none: the next need not be a later one. */
+  #latest = "";
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
     this.#messenger = messenger;
     messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
     messenger.watch(({ state }) => {
-      if (state === "open") this.#isFresh = true;
+      if (state === "open") this.#latest = "";
     });
   }
 
@@ -497,10 +497,8 @@ class Clipboard {
    */
   #receive(entries, seq = "") {
     if (!Array.isArray(entries)) return;
-    const isOld = this.#isFresh ? seq === this.#seq : seq <= this.#seq;
-    this.#isFresh = false;
-    if (seq && isOld) return;
-    this.#seq = seq;
+    if (seq && (seq === this.#seq || seq < this.#latest)) return;
+    this.#seq = this.#latest = seq;
     this.#entries = entries;
     this.#events.emit("change", entries);
   }
@@ -566,7 +564,7 @@ class WSFlaskError extends Error {
    * @param {any} payload
    */
   static from(payload) {
-    const { code = "internal", message = code } = payload ?? {};
+    const { code = "internal", message = code } = Object(payload);
     return new WSFlaskError(String(code), String(message));
   }
 }
@@ -1668,8 +1666,7 @@ class Streams {
     if (places.some((place) => at <= place.seq)) return;
     surface();
     for (const place of places) place.seq = seq ?? place.seq;
-    const isDue = places.length > 0 && this.#options.clock.now() - this.#savedAt >= SAVE_MS;
-    if (isTold || isDue) this.save();
+    if (isTold || (places[0] && this.#options.clock.now() - this.#savedAt >= SAVE_MS)) this.save();
   }
 
   /** Write the places down. Storage that is full or forbidden is done without. */
@@ -1802,7 +1799,7 @@ class Connection {
     socket.onopen = () => isCurrent() && this.#shaken(socket);
     socket.onmessage = ({ data }) => isCurrent() && this.#receive(data);
     socket.onclose = ({ code, reason }) => isCurrent() && this.#lost(code, reason);
-    this.#arm(CONNECTING_MS, () => this.#drop("handshake too slow"));
+    this.#arm(CONNECTING_MS, () => this.#drop("timeout"));
     this.#enter("connecting");
   }
 
@@ -1810,7 +1807,7 @@ class Connection {
   #shaken({ protocol }) {
     if (protocol === SUBPROTOCOL) return;
     this.#handlers.fault(new WSFlaskError("bad_protocol"));
-    this.#drop("no subprotocol");
+    this.#drop("bad_protocol");
   }
 
   /** @param {unknown} data */
@@ -1851,7 +1848,7 @@ class Connection {
   /** Ask for a sign of life: a server that hears from us may have had no cause to speak, and timers may have slept. */
   #probe() {
     this.#isProbing = true;
-    this.#arm(PROBE_MS, () => this.#drop("silence"));
+    this.#arm(PROBE_MS, () => this.#drop("timeout"));
     this.#say(RESERVED.ping);
   }
 
@@ -1865,7 +1862,7 @@ class Connection {
       this.#dial();
     } catch (error) {
       report(error);
-      this.#lost(CLOSE_CODES.ABNORMAL, "no websocket");
+      this.#lost(CLOSE_CODES.ABNORMAL, String(error));
     }
   }
 
