@@ -1626,7 +1626,7 @@ class Streams {
   #options;
   /** By the name of the stream. @type {Map<string, Place>} */
   #places = new Map();
-  #savedAt = 0;
+  #savedAt = -SAVE_MS;
 
   /** @param {{ url: string, clock: import("./clock.js").Clock, page: import("./page.js").Page }} options */
   constructor(options) {
@@ -1655,17 +1655,19 @@ class Streams {
    * @param {() => void} surface
    */
   take({ channel, payload, id, seq }, surface) {
-    if (channel === RESERVED.stream) this.#put(payload.stream, { ...payload, seq, isTold: true });
+    const isTold = channel === RESERVED.stream;
+    if (isTold) this.#put(payload.stream, { ...payload, seq, isTold });
     const isPing = channel === RESERVED.ping;
     // A ping says that of all streams of this connection nothing is missing up to there. An answer is in no stream.
     const places = [...this.#places.values()].filter(
-      ({ channels, isTold }) => !id && (isPing ? isTold : channels.includes(channel)),
+      (place) => !id && (isPing ? place.isTold : place.channels.includes(channel)),
     );
     const at = /** @type {string} */ (seq);
     if (places.some((place) => at <= place.seq)) return;
     surface();
     for (const place of places) place.seq = seq ?? place.seq;
-    if (this.#options.clock.now() - this.#savedAt >= SAVE_MS) this.save();
+    const isDue = places.length > 0 && this.#options.clock.now() - this.#savedAt >= SAVE_MS;
+    if (isTold || isDue) this.save();
   }
 
   /** Write the places down. Storage that is full or forbidden is done without. */

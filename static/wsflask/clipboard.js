@@ -39,15 +39,15 @@ export class Clipboard {
   /** @type {Entry[]} */
   #entries = [];
   #seq = "";
-  /** Whether nothing was heard on this connection: then its position need not be a later one. */
-  #isFresh = true;
+  /** The latest position on this connection; none: the next need not be a later one. */
+  #latest = "";
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
     this.#messenger = messenger;
     messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
     messenger.watch(({ state }) => {
-      if (state === "open") this.#isFresh = true;
+      if (state === "open") this.#latest = "";
     });
   }
 
@@ -121,10 +121,8 @@ export class Clipboard {
    */
   #receive(entries, seq = "") {
     if (!Array.isArray(entries)) return;
-    const isOld = this.#isFresh ? seq === this.#seq : seq <= this.#seq;
-    this.#isFresh = false;
-    if (seq && isOld) return;
-    this.#seq = seq;
+    if (seq && (seq === this.#seq || seq < this.#latest)) return;
+    this.#seq = this.#latest = seq;
     this.#entries = entries;
     this.#events.emit("change", entries);
   }

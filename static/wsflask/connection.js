@@ -106,7 +106,7 @@ export class Connection {
     socket.onopen = () => isCurrent() && this.#shaken(socket);
     socket.onmessage = ({ data }) => isCurrent() && this.#receive(data);
     socket.onclose = ({ code, reason }) => isCurrent() && this.#lost(code, reason);
-    this.#arm(CONNECTING_MS, () => this.#drop("handshake too slow"));
+    this.#arm(CONNECTING_MS, () => this.#drop("timeout"));
     this.#enter("connecting");
   }
 
@@ -114,7 +114,7 @@ export class Connection {
   #shaken({ protocol }) {
     if (protocol === SUBPROTOCOL) return;
     this.#handlers.fault(new WSFlaskError("bad_protocol"));
-    this.#drop("no subprotocol");
+    this.#drop("bad_protocol");
   }
 
   /** @param {unknown} data */
@@ -155,7 +155,7 @@ export class Connection {
   /** Ask for a sign of life: a server that hears from us may have had no cause to speak, and timers may have slept. */
   #probe() {
     this.#isProbing = true;
-    this.#arm(PROBE_MS, () => this.#drop("silence"));
+    this.#arm(PROBE_MS, () => this.#drop("timeout"));
     this.#say(RESERVED.ping);
   }
 
@@ -169,7 +169,7 @@ export class Connection {
       this.#dial();
     } catch (error) {
       report(error);
-      this.#lost(CLOSE_CODES.ABNORMAL, "no websocket");
+      this.#lost(CLOSE_CODES.ABNORMAL, String(error));
     }
   }
 
