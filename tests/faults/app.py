@@ -118,7 +118,8 @@ def create_app() -> Flask:
         greenlets = sum(1 for each in gc.get_objects() if isinstance(each, gevent.Greenlet) and not each.dead)
         subscriptions = sum(1 for each in gc.get_objects() if isinstance(each, Subscriber))
         counts = {"connections": len(server.hub), "greenlets": greenlets, "subscriptions": subscriptions}
-        return jsonify(pid=os.getpid(), time=time.time(), **counts)
+        waiting = max((each.waiting_bytes for each in server.hub.connections()), default=0)
+        return jsonify(pid=os.getpid(), time=time.time(), waiting=waiting, **counts)
 
     @app.post("/logout")
     @flask_login.login_required

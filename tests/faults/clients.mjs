@@ -14,6 +14,8 @@ const tabs = new Map();
 /** Of all tabs: what must not happen. */
 const faults = { corrupt: [], leaked: [], order: [], twice: [] };
 
+/** Share of the messages of streams that are told twice. */
+const REPEATED = 0.05;
 /** Seconds that a right may outlive the write that took it. */
 const GRACE = 1.5;
 
@@ -62,6 +64,7 @@ class Tab {
   constructor(options) {
     this.options = options;
     this.storage = new Storage();
+    this.page = new EventTarget();
     /** Regions that the user may read, and until when. */
     this.regions = new Map(options.regions.map((region) => [region, Infinity]));
     this.open();
@@ -79,12 +82,22 @@ class Tab {
           if (String(error.code).startsWith("WS_ERR")) note("corrupt", `${name}: ${error.code} ${error.message}`);
         });
         const positions = new Map();
+        let isRepeated = false;
         this.on("message", (data) => {
+          if (isRepeated) return;
           let message;
           try {
             message = JSON.parse(data);
           } catch {
             return note("corrupt", `${name}: ${String(data).slice(0, 100)}`);
+          }
+          // A server may tell a message of a stream twice, with the same position.
+          if (message.seq && ["notifications", "chat"].includes(message.channel) && Math.random() < REPEATED) {
+            setImmediate(() => {
+              isRepeated = true;
+              this.emit("message", data, false);
+              isRepeated = false;
+            });
           }
           if (message.channel === "ping") tab.pings.push(now());
           if (message.channel === "documents" && message.payload?.view) {
@@ -98,7 +111,7 @@ class Tab {
         });
       }
     }
-    this.ws = connect({ url, WebSocket: Socket, storage: this.storage, sessionStorage: this.storage });
+    this.ws = connect({ url, WebSocket: Socket, page: { window: this.page, sessionStorage: this.storage } });
     this.#listen(this.ws);
   }
 
@@ -206,6 +219,7 @@ class Tab {
 
   /** Leave as a page does that is reloaded: the socket ends without a word, the storage stays. */
   leave() {
+    this.page.dispatchEvent(new Event("pagehide"));
     this.ws.close();
     this.view = undefined;
   }

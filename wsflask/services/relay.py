@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pymongo.errors import PyMongoError
-
 from ..connection import Connection
 from ..documents import RIGHTS_CHANGED, EndedSession, KeptPublication, Publication
-from ..feed.base import Change, Gap, HistoryLost, Subscription
+from ..feed.base import Change, Gap, Subscription
 from ..hub import Recipients, sign_out
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
@@ -159,20 +157,8 @@ class Relay(Service):
 
     def _go_on(self, position: str) -> None:
         """Go on from a position of the feed: what lies before it is sent late, or everybody is told of the loss."""
-        stream = self.stream
-        if not stream.reached:
-            stream.begin(position)
-            return
-        try:
-            missed = self._source.history(stream.position, position)
-        except (HistoryLost, PyMongoError) as error:
-            _log.warning("publications may be missing up to %s: %s", position, type(error).__name__)
-            for ws in stream.lose(position, self._those_up_to_date):
-                ws.beside(partial(self._reset, ws))
-            return
-        for entry in missed:
-            self._send_kept(*entry)
-        stream.reach(position)
+        for ws in self.stream.go_on(position, self._send_kept, self._those_up_to_date):
+            ws.beside(partial(self._reset, ws))
 
     def _end(self, session_id: str) -> None:
         self._lately_ended.pop(session_id, None)

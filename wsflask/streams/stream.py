@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from pymongo.errors import PyMongoError
+
 from ..feed.base import HistoryLost
-from ..feed.positions import moment_between, moment_of
+from ..feed.positions import moment_between, moment_end, moment_of
 from ..protocol.messages import V1, Message
 from .comer import Comer
 from .journal import Journal
@@ -82,9 +84,9 @@ class Stream(Generic[Item]):
 
     A service that has one
 
-    - calls `begin(feed.position)` once it follows the feed, then for each item, under `lock`, `add(...)`: if that is
-      true it sends the item's message, with its `seq`, to those who are up to date; `reach(feed.position)` when all
-      that was taken from the feed is sent; and `lose(...)` at a gap that cannot be closed;
+    - calls `go_on(...)` once it follows the feed, and at every gap; then for each item, under `lock`, `add(...)`: if
+      that is true it sends the item's message, with its `seq`, to those who are up to date; and `reach(feed.position)`
+      when all that was taken from the feed is sent;
     - calls `enter(ws, joined)` for each connection. That one is up to date from the moment in which `joined()` is
       called, under `lock`: it has been told `loaded`, `resumed` or `reset`, and what it missed. Until then it is held,
       and must get nothing live. A fresh state is sent in `joined`, or later;
@@ -110,7 +112,7 @@ class Stream(Generic[Item]):
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        #: Everything up to this moment was handed on, to all who are up to date; "" before there is one.
+        #: Everything up to the end of this moment was handed on, to all who are up to date; "" before there is one.
         self.reached = ""
         self._source = source
         self._lock = lock
@@ -134,7 +136,7 @@ class Stream(Generic[Item]):
         """Forget what was told; what happens after the moment of the position will be added."""
         with self._lock:
             self._journal.begin(position)
-            self.reached = moment_of(position)
+            self.reached = self._journal.floor
             self._lost = min(self._lost, self.reached)
 
     def add(self, seq: str, item: Item, size: int) -> bool:
@@ -143,14 +145,36 @@ class Stream(Generic[Item]):
 
     def reach(self, position: str) -> None:
         """Note that everything up to the moment of a position was sent."""
-        self.reached = max(self.reached, moment_of(position))
+        if position:
+            self.reached = max(self.reached, moment_end(position))
 
-    def lose(self, position: str, connections: Callable[[], Iterable[Connection]]) -> list[Connection]:
-        """Go on behind a gap, and tell who is up to date that they have lost their place; return these.
+    def go_on(
+        self,
+        position: str,
+        hand_on: Callable[[str, Item, int], None],
+        connections: Callable[[], Iterable[Connection]],
+    ) -> list[Connection]:
+        """Go on at a position of the feed: at the beginning, and behind a gap. May switch.
+
+        What the gap has hidden is read from the history and handed on late. Where that cannot be told, those who are up
+        to date are told `reset`, and returned.
 
         Args:
+            hand_on: adds and sends an item.
             connections: returns those who are up to date; called under the lock.
         """
+        if not self.reached:
+            self.begin(position)
+            return []
+        try:
+            hidden = self._source.history(self.position, position)
+        except (HistoryLost, PyMongoError) as error:
+            _log.warning("the stream %s has a gap before %s: %s", self.name, position, type(error).__name__)
+        else:
+            for entry in hidden:
+                hand_on(*entry)
+            self.reach(position)
+            return []
         with self._lock:
             self.begin(position)
             told = [ws for ws in connections() if ws.form == V1]

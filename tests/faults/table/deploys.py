@@ -10,9 +10,12 @@ from typing import Any
 from ..rows import row
 from ..stand import Stand
 from ..trial import Trial, percentile
+from .workers import returns
 
 #: What workers announce, in seconds (the setting of the stand), and how much later a timer may fire.
 _SPREAD, _LATE = 1.0, 0.25
+#: Seconds until all are back: the window, and one more attempt for who came before there was a worker.
+_BACK = 5.0
 
 
 @row("worker-ended", "SIGTERM to a worker", "every client of it sees 1012 within 1 s, none 1006")
@@ -48,7 +51,12 @@ def deploy(stand: Stand, trial: Trial) -> None:
 
 def _goodbyes(stand: Stand, trial: Trial, began: float, *, count: int = 1) -> None:
     told = stand.fleet.collect()
-    closes = [(when, code) for each in told for when, state, code, before in each["states"] if (state, before) == ("waiting", "open")]
+    closes = [
+        (when, code)
+        for each in told
+        for when, state, code, before in each["states"]
+        if (state, before) == ("waiting", "open")
+    ]
     closes = [(when, code) for when, code in closes if when >= began]
     foreign = sorted({code for _, code in closes if code != 1012})
     trial.saw(f"{len(closes)} tabs lost their connection", len(closes) >= count)
@@ -56,15 +64,16 @@ def _goodbyes(stand: Stand, trial: Trial, began: float, *, count: int = 1) -> No
     trial.measure("1012, p99", percentile([when - began for when, _ in closes], 0.99), at_most=1.0)
     waits = sorted(wait for each in told for wait in _waits(each, began))
     trial.measure("longest wait before coming back", max(waits, default=0), at_most=_SPREAD + _LATE)
+    trial.measure("all are back after", max(returns(told, began).values(), default=0.0), at_most=_BACK)
     if len(waits) >= 8:
         trial.check(f"the waits are not spread: {waits[0]:.2f} to {waits[-1]:.2f}", waits[-1] - waits[0] > _SPREAD / 3)
 
 
 def _waits(told: dict[str, Any], began: float) -> list[float]:
-    """Return how long a tab waited, each time, before it connected."""
+    """Return how long a tab waited, after each loss, before it connected."""
     found, since = [], None
-    for when, state, *_ in told["states"]:
-        if state == "waiting" and when >= began:
+    for when, state, _, before in told["states"]:
+        if (state, before) == ("waiting", "open") and when >= began:
             since = when
         elif state == "connecting" and since is not None:
             found.append(when - since)

@@ -41,9 +41,8 @@ def cut(stand: Stand, trial: Trial) -> None:
         turn = min(time.monotonic() + phase, ends)
         while time.monotonic() < turn:
             stand.wait(_RELOAD)
-            if stand.writers.keeps:
-                stand.fleet.all("reload", [rng.choice(stand.fleet.names)])
-                reloads += 1
+            stand.fleet.all("reload", [rng.choice(stand.fleet.names)])
+            reloads += 1
     stand.proxy.set(Faults())
     after = stand.proxy.count()
     cuts, resets = after.cuts - before.cuts, after.resets - before.resets
