@@ -43,9 +43,9 @@ def sign_in(context: BrowserContext, server: harness.WebServer, name: str) -> Pa
 
 
 def open_chat(page: Page, server: harness.WebServer) -> Page:
-    """Load the page, and wait until it has heard of both of its streams."""
+    """Load the page, and wait until it has heard of the stream of publications."""
     page.goto(f"{server.base_url}/chat")
-    page.wait_for_function("window.heard?.streams.length >= 2")
+    page.wait_for_function("window.heard?.streams.length > 0")
     return page
 
 
@@ -58,28 +58,24 @@ def kill_workers(server: harness.WebServer) -> None:
         os.kill(worker, signal.SIGKILL)
 
 
-def notes(*numbers: int) -> list[str]:
-    return [f"note {n}" for n in numbers]
-
-
 def test_a_page_that_is_loaded_again_hears_what_it_missed(context: BrowserContext, server: harness.WebServer) -> None:
     speaker = open_chat(sign_in(context, server, "ann"), server)
     page = open_chat(context.new_page(), server)
-    assert page.evaluate("heard.streams.toSorted()") == ["notifications loaded 0", "publications loaded 0"]
+    assert page.evaluate("heard.streams") == ["loaded 0"]
     say(speaker, 1, 2)
-    page.wait_for_function("heard.chat.length === 2 && heard.notes.length === 2")
+    page.wait_for_function("heard.chat.length === 2")
 
     page.goto("about:blank")
     say(speaker, 3, 4)
     open_chat(page, server)
 
-    assert page.evaluate("heard.streams.toSorted()") == ["notifications resumed 2", "publications resumed 2"]
-    assert page.evaluate("[heard.chat, heard.notes]") == [[3, 4], notes(3, 4)]
+    assert page.evaluate("heard.streams") == ["resumed 2"]
+    assert page.evaluate("heard.chat") == [3, 4]
     say(speaker, 5)
-    page.wait_for_function("heard.chat.at(-1) === 5 && heard.notes.at(-1) === 'note 5'")
+    page.wait_for_function("heard.chat.at(-1) === 5")
     page.reload()
-    page.wait_for_function("window.heard?.streams.length >= 2")
-    assert page.evaluate("[heard.chat, heard.notes]") == [[], []]
+    page.wait_for_function("window.heard?.streams.length > 0")
+    assert page.evaluate("heard.chat") == []
 
 
 def test_nothing_is_lost_or_heard_twice_while_workers_are_killed_and_pages_loaded(
@@ -99,7 +95,7 @@ def test_nothing_is_lost_or_heard_twice_while_workers_are_killed_and_pages_loade
         assert speaker.evaluate("said") == first
         say(speaker, *numbers[10:])
         open_chat(traveller, server)
-    listener.wait_for_function("heard.chat.length === 60 && heard.notes.length === 60")
+    listener.wait_for_function("heard.chat.length === 60")
 
     spoken = speaker.evaluate("heard.chat")
     assert sorted(spoken) == list(range(100, 160)), "a command was lost, or applied twice"
@@ -114,7 +110,7 @@ def test_who_signs_in_as_another_in_the_same_tab_begins_anew(
 ) -> None:
     page = open_chat(sign_in(context, server, "cid"), server)
     say(page, 200)
-    page.wait_for_function("heard.notes.length === 1")
+    page.wait_for_function("heard.chat.length === 1")
     context.clear_cookies()
     page.goto(f"{server.base_url}/login")
     page.fill("[name=username]", "dan")
@@ -123,8 +119,8 @@ def test_who_signs_in_as_another_in_the_same_tab_begins_anew(
 
     open_chat(page, server)
 
-    assert page.evaluate("heard.streams.toSorted()") == ["notifications reset 0", "publications reset 0"]
-    assert page.evaluate("[heard.chat, heard.notes]") == [["reset"], []]
+    assert page.evaluate("heard.streams") == ["reset 0"]
+    assert page.evaluate("heard.chat") == ["reset"]
 
 
 def test_marking_as_read_survives_a_killed_worker(context: BrowserContext, server: harness.WebServer) -> None:
