@@ -201,7 +201,7 @@ def test_a_server_without_its_database_is_shown_and_its_return_too(window: Calla
     live(page)
     sockets[-1].send('{"channel": "health", "payload": {"degraded": true}}')
     page.wait_for_selector("#connection[data-state=degraded]", timeout=SOON)
-    assert "database is away" in page.locator("#banner").inner_text()
+    assert "The database is away" in page.locator("#banner").inner_text()
     sockets[-1].send('{"channel": "health", "payload": {"degraded": false}}')
     page.wait_for_selector("#connection[data-state=open]", timeout=SOON)
 

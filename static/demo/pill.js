@@ -9,7 +9,7 @@ const WORDS = {
   idle: "Connecting",
   connecting: "Connecting",
   open: "Live",
-  degraded: "Delayed",
+  degraded: "Not live",
   waiting: "Reconnecting",
   offline: "Offline",
   closed: "Disconnected",
@@ -28,7 +28,7 @@ export function showConnection(ws) {
     document.body.dataset.connection = state;
     setText(pill.querySelector("span"), WORDS[state]);
     byId("banner")?.remove();
-    if (state === "degraded") showBanner("The database is away. What you see may be old, and changes wait.");
+    if (state === "degraded") showBanner("The database is away: what you see may be old, and changes have to wait.");
     if (state === "signed-out") {
       const link = make("a", { href: document.body.dataset.login ?? "/login" }, "Sign in again");
       showBanner("You were signed out. ", link);
