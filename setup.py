@@ -16,6 +16,9 @@ SERVER = ["gunicorn[gevent]>=25.1"]
 #: 5.0.1 is the first that ships its types.
 REDIS = ["redis>=5.0.1"]
 
+#: What `wsflask.testing` needs in the tests of an application.
+TESTING = [*SERVER, *MONGOD, "pytest>=8.2", "websocket-client>=1.8"]
+
 #: The time zones, for systems that have none: the demo shows the hours of New York.
 TZDATA = "tzdata>=2024.1"
 
@@ -42,21 +45,19 @@ setup(
         "server": SERVER,
         "redis": REDIS,
         "demo": [*SERVER, *MONGOD, TZDATA],
+        "testing": TESTING,
         "test": [
-            *SERVER,
-            *MONGOD,
+            *TESTING,
             *REDIS,
             TZDATA,
             "build>=1.2",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "playwright>=1.45",
-            "pytest>=8.2",
             "pytest-cov>=5.0",
             "ruff>=0.14",
             "types-gevent>=24.2",
             "types-simple-websocket>=1.0",
-            "websocket-client>=1.8",
         ],
     },
     # static/ and templates/ stay at the top of the checkout and lie beside the code in a wheel; `assets` finds

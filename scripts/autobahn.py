@@ -25,7 +25,7 @@ from pathlib import Path
 from tests.conformance.environment import NoPython2, make_environment
 from tests.conformance.report import Outcome, read_outcome, table
 from tests.harness.basics import ROOT
-from tests.harness.servers import Servers, WebServer
+from wsflask.testing import Servers, WebServer
 
 #: Framing, pings, reserved bits, opcodes, fragments, UTF-8, closing; limits; fragmentation by the server. There is
 #: no group 8 nor 11; 12 and 13 are compression.

@@ -102,7 +102,15 @@ const SUBPROTOCOL = "wsflask.v1";
 
 /** Channels that only the server itself speaks on. */
 const RESERVED = Object.freeze(
-  /** @type {const} */ ({ welcome: "welcome", error: "error", goodbye: "goodbye", ping: "ping", pong: "pong" }),
+  /** @type {const} */ ({
+    welcome: "welcome",
+    error: "error",
+    goodbye: "goodbye",
+    ping: "ping",
+    pong: "pong",
+    stream: "stream",
+    health: "health",
+  }),
 );
 
 /** Channel of the user's notifications. */

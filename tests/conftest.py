@@ -76,7 +76,7 @@ def redis(redis_server: harness.RedisServer) -> harness.RedisServer:
 @pytest.fixture
 def servers() -> Iterator[harness.Servers]:
     """Start web servers: `servers.gunicorn("module:app", workers=2, env={…})`; they end with the test."""
-    with harness.Servers() as started:
+    with harness.Servers(harness.ROOT) as started:
         yield started
 
 

@@ -277,4 +277,4 @@ def test_the_codes_of_the_wire_are_these() -> None:
 
     assert " ".join(ERRORS) == codes
     assert {code for code in CLOSE_CODES.values() if code >= 4000} == {4001, 4002, 4003, 4004, 4501, 4503, 4504, 4508}
-    assert set(RESERVED_CHANNELS) == {"welcome", "error", "goodbye", "ping", "pong"}
+    assert set(RESERVED_CHANNELS) == {"welcome", "error", "goodbye", "ping", "pong", "stream", "health"}

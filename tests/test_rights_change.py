@@ -715,7 +715,7 @@ def test_a_script_that_serves_nothing_tells_every_worker(
     script += "wsflask.WebSocketServer.rights_changed('ada')"
     subprocess.run([sys.executable, "-c", script, environment[URI]], cwd=harness.ROOT, check=True)
 
-    assert [tab.expect("rights", 1.0)["payload"]["title"] for tab in tabs] == [None, None]
+    assert [tab.expect("rights", timeout=1.0)["payload"]["title"] for tab in tabs] == [None, None]
 
 
 def test_a_deactivated_user_is_closed_on_every_worker_within_a_second(tabs: list[harness.WebSocketClient]) -> None:

@@ -125,6 +125,13 @@ class Settings:
     view_held_bytes: int = 32 * 1024 * 1024
     #: Changes of a collection that are remembered, or read from the database's history, for those who come back.
     view_history: int = 10_000
+    #: Messages of a stream (notifications, kept publications) that are remembered, and as many again that are read from
+    #: the database's history for those who come back; who has missed more begins anew.
+    stream_history: int = 10_000
+    #: The same in bytes.
+    stream_history_bytes: int = 16 * 1024 * 1024
+    #: Seconds a client that comes back waits for its worker to come to its position: a few milliseconds as a rule.
+    stream_patience: float = 5.0
     #: Views that are loaded at one time; the others wait for their turn, so that a storm leaves the database some air.
     loads_at_once: int = 8
     #: Seconds a view that nobody watches is kept for those who come back.

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .connection import Connection, Outflow
+from .connection import Connection, Counts, Outflow
 from .identity import Identity
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
@@ -30,8 +30,10 @@ class Hub:
     """The connections of this process, by user and by group."""
 
     def __init__(self) -> None:
+        #: What has happened to the clients of this process.
+        self.counts = Counts()
         #: Writes for the connections of an event loop.
-        self.outflow = Outflow()
+        self.outflow = Outflow(self.counts)
         #: Those whose session is being looked up: they get nothing yet.
         self.arriving: dict[Connection, None] = {}
         self._all: dict[Connection, None] = {}

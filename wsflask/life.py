@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 import time
@@ -22,12 +23,18 @@ from .protocol.messages import Message
 from .service import Service
 from .tasks import Supervised, Task, spawn, supervise
 from .transport.crew import Crew
-from .workers import gunicorn_worker, when_stopped
+from .workers import forget, gunicorn_worker, note, when_stopped
 
 __all__ = ["Life"]
 
+_log = logging.getLogger(__name__)
+
 #: Seconds between two looks at connections' liveness.
 _TICK = 1.0
+#: Seconds of farewells before the event loop serves others; seconds between two looks at who is still there.
+_AT_ONCE, _LOOK = 0.003, 0.02
+#: Part of drain_timeout after which what waits for a slow client is dropped: its close frame has to get through.
+_PATIENCE = 0.4
 
 
 class Front(Protocol):
@@ -48,14 +55,26 @@ class Life:
     """Starts and ends what runs beside the requests of a process: feed, services, liveness."""
 
     def __init__(self, front: Front, people: People) -> None:
-        #: Whether the process takes no new clients because it is about to end.
-        self.is_draining = False
         self._front = front
         self._people = people
         self._feed: Feed | None = None
         self._tasks: list[Supervised | Task] = []
         self._started_in = 0
         self._starting = threading.Lock()
+        self._worker: Any = None
+        #: Monotonic time of the end of a drain, once one has begun.
+        self._deadline = 0.0
+        self._goodbye: Message | None = None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process takes no new clients because it is about to end."""
+        return bool(self._deadline) or (self._worker is not None and not self._worker.alive)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether feed and services run in this process."""
+        return self._started_in == os.getpid()
 
     @property
     def feed(self) -> Feed:
@@ -76,37 +95,72 @@ class Life:
             if self._started_in == os.getpid():
                 return
             front = self._front
-            self.is_draining = False
+            self._deadline, self._goodbye = 0.0, None
             front.crew.turn.bind()
             front.hub.outflow.turn.bind()
             self._feed = create_feed(front.settings, front.secret)
             self._feed.start()
             self._tasks = [
-                supervise("wsflask ticker", self._tick),
+                supervise("wsflask ticker", partial(self._tick, workers)),
                 *(
                     supervise(f"wsflask {type(service).__name__}", partial(front.run_hook, service.run))
                     for service in workers
                 ),
             ]
             self._people.start()
-            if (worker := gunicorn_worker()) is not None:
-                self._tasks.append(spawn("wsflask drain", when_stopped, worker, self.drain))
+            self._worker = gunicorn_worker()
+            if self._worker is not None:
+                self._tasks.append(spawn("wsflask drain", when_stopped, self._worker, self.drain))
+            note(self)
             atexit.register(self.stop)
             self._started_in = os.getpid()
 
     def drain(self) -> None:
-        """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout."""
-        self.is_draining = True
-        hub, settings = self._front.hub, self._front.settings
-        goodbye = Message("goodbye", {"reason": "restart", "reconnect": settings.reconnect_spread})
-        known = hub.connections()
-        hub.send(goodbye, [connection for connection in known if connection.form == "v1"])
-        connections = [*known, *hub.arriving]
-        for connection in connections:
-            connection.close(CloseCode.RESTART, "restart")
-        deadline = time.monotonic() + settings.drain_timeout
-        while time.monotonic() < deadline and any(connection.waiting_bytes for connection in connections):
-            time.sleep(0.02)
+        """Tell every client goodbye, close with 1012, take no new ones. May switch, for at most drain_timeout.
+
+        Returns when all clients have answered. A second call waits for the end of the first.
+        """
+        front = self._front
+        timeout = front.settings.drain_timeout
+        self._deadline = self._deadline or time.monotonic() + timeout
+        pause = time.monotonic() + _AT_ONCE
+        for connection in [*front.hub.connections(), *front.hub.arriving]:
+            self.dismiss(connection)
+            if time.monotonic() > pause:
+                time.sleep(0.001)
+                pause = time.monotonic() + _AT_ONCE
+        self._await_answers(self._deadline - (1 - _PATIENCE) * timeout)
+        self._await_answers(self._deadline)
+
+    def _await_answers(self, deadline: float) -> None:
+        """Return when every client has answered our close frame; at the deadline cut short what waits for it."""
+        left = list(self._front.closing)
+        while left := [each for each in left if each.state is not State.CLOSED]:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            time.sleep(min(remaining, _LOOK))
+        for connection in left:
+            connection.revoke()
+
+    def dismiss(self, connection: Connection) -> None:
+        """Tell one client goodbye, and close with 1012; never blocks."""
+        if self._goodbye is None:
+            self._goodbye = Message(
+                "goodbye", {"reason": "restart", "reconnect": self._front.settings.reconnect_spread}
+            )
+        if connection.form == "v1":
+            connection.send(self._goodbye)
+        connection.close(CloseCode.RESTART, "restart")
+
+    def abandon(self) -> None:
+        """Tell every client goodbye from a signal's handler: the event loop hangs, nothing may wait for it."""
+        self._deadline = self._deadline or time.monotonic()
+        for connection in [*self._front.hub.connections(), *self._front.hub.arriving]:
+            try:
+                self.dismiss(connection)
+            except Exception:
+                _log.exception("%r could not be told goodbye", connection)
 
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""
@@ -114,6 +168,7 @@ class Life:
             return
         self._started_in = 0
         atexit.unregister(self.stop)
+        forget(self)
         self.drain()
         for task in self._tasks:
             task.stop(0.2)
@@ -124,13 +179,15 @@ class Life:
         if self._feed is not None:
             self._feed.stop()
 
-    def _tick(self) -> None:
+    def _tick(self, workers: Sequence[Service]) -> None:
         hub, all_closing = self._front.hub, self._front.closing
+        streams = [service.stream for service in workers if service.stream is not None]
         while True:
             time.sleep(_TICK)
             now = time.monotonic()
             closing = all_closing.copy()
+            position = min((stream.reached for stream in streams), default="")
             for connection in [*hub.connections(), *hub.arriving, *closing]:
-                connection.tick(now)
+                connection.tick(now, position)
             all_closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
             self._people.tick()

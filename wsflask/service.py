@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .documents import Publication
+from .documents import KeptPublication, Publication
 from .encoding import dumps
 from .errors import ConfigError
 from .hub import EVERYONE, Recipients
 from .protocol.messages import Message
 
 if TYPE_CHECKING:
+    from pymongo.client_session import ClientSession
+
     from .access.exposure import Exposures
     from .config import Settings
     from .connection import Connection
     from .feed.base import Feed
     from .hub import Hub
+    from .streams.stream import Stream
 
 __all__ = ["Host", "Service"]
 
@@ -48,6 +50,10 @@ class Service:
 
     #: The channel's name on the wire: `^[a-z][a-z0-9_.-]{0,63}$`.
     channel: str = ""
+    #: Whether what is published here with `keep` can be resumed; not where the messages have positions of their own.
+    keeps_publications = True
+    #: The service's own stream of messages that can be resumed, if it has one.
+    stream: Stream[Any] | None = None
 
     def __init__(self, server: Host | None = None) -> None:
         self._server = server
@@ -93,6 +99,13 @@ class Service:
         call at a time for a connection. Beside `on_connect` and `on_message`, and again after one that was under way.
         """
 
+    def on_reset(self, ws: Connection, user: Any) -> None:
+        """Send the client what it needs: its place in the history of this channel is lost. May switch.
+
+        It may have missed messages that were published with `keep`. Called after every service's `on_connect` when such
+        a client has come back, and for all of this process when the feed itself has lost its place.
+        """
+
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Forget a client; nothing can be sent to it any more. In a greenlet of its own; may switch."""
 
@@ -106,25 +119,41 @@ class Service:
         """Send to one client of this process; never blocks."""
         ws.send(Message(self.channel, payload, seq=seq))
 
-    def publish(self, payload: Any, *, to: Recipients | str = EVERYONE) -> None:
+    def publish(
+        self,
+        payload: Any,
+        *,
+        to: Recipients | Any = EVERYONE,
+        keep: float | None = None,
+        session: ClientSession | None = None,
+    ) -> None:
         """Send to recipients wherever they are connected, from any process or thread. May switch.
 
-        Fire and forget: who is not connected does not get it. Written with majority, so that it returns when every
-        worker's feed will see it.
+        When it returns, a majority of the database has it, and every worker's feed will see it. In a transaction of
+        MongoDB it is written there: it is published if that commits, and never else.
 
         Args:
-            to: `Recipients(users=…, groups=…)`, a user's id, or EVERYONE.
+            to: a user (object or id), `Recipients(users=…, groups=…)`, or EVERYONE.
+            keep: seconds for which a client of the form v1 that was away still gets it when it comes back; None: who is
+                not connected does not get it.
+            session: of PyMongo, with the transaction to take part in; None: that of the context, if there is one.
+
+        Raises:
+            ConfigError: the messages of this channel have positions of their own, and cannot be kept.
         """
-        if isinstance(to, str):
-            to = Recipients(users=(to,))
-        publication = Publication(
+        if keep is not None and not self.keeps_publications:
+            raise ConfigError(f"{type(self).__name__} has positions of its own; publish without keep=")
+        if not isinstance(to, Recipients):
+            to = Recipients(users=(str(to.get_id()) if hasattr(to, "get_id") else str(to),))
+        publication = (Publication if keep is None else KeptPublication)(
             channel=self.channel,
             payload=dumps(payload).decode(),
             everyone=to.everyone,
             users=list(to.users),
             groups=list(to.groups),
         )
-        if self._server is not None:
-            kept = datetime.timedelta(seconds=self._server.settings.publication_seconds)
-            publication.expires_dt = publication.created_dt + kept
-        publication.save(write_concern={"w": "majority"})
+        if keep is not None:
+            publication.keep_for(keep)
+        elif self._server is not None:
+            publication.keep_for(self._server.settings.publication_seconds)
+        publication.write(session)

@@ -5,7 +5,15 @@ export const SUBPROTOCOL = "wsflask.v1";
 
 /** Channels that only the server itself speaks on. */
 export const RESERVED = Object.freeze(
-  /** @type {const} */ ({ welcome: "welcome", error: "error", goodbye: "goodbye", ping: "ping", pong: "pong" }),
+  /** @type {const} */ ({
+    welcome: "welcome",
+    error: "error",
+    goodbye: "goodbye",
+    ping: "ping",
+    pong: "pong",
+    stream: "stream",
+    health: "health",
+  }),
 );
 
 /** Channel of the user's notifications. */

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from wsflask.testing.processes import children_of, descendants_of, is_running
+from wsflask.testing.servers import Servers, WebServer
+from wsflask.testing.sockets import Sockets, WebSocketClient
+from wsflask.testing.waiting import MS, PATIENCE, wait_until
+
 from .basics import (
-    MS,
-    PATIENCE,
     ROOT,
     Database,
     data_folder,
@@ -12,14 +15,11 @@ from .basics import (
     fast_folder,
     missing,
     require_program,
-    wait_until,
 )
 from .commands import Commands
 from .logins import login
-from .processes import Leftovers, children_of, descendants_of, is_running
+from .processes import Leftovers
 from .redis import RedisServer
-from .servers import Servers, WebServer
-from .sockets import Sockets, WebSocketClient
 
 __all__ = [
     "MS",

@@ -1,4 +1,4 @@
-"""What the machine offers to the tests, and how they wait."""
+"""What the machine offers to the tests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,11 +16,6 @@ import pytest
 from pymongo import MongoClient
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-#: One millisecond for waits of the tests, in seconds; slow machines set WSFLASK_TEST_SLOWNESS to 3, say.
-MS = 0.001 * float(os.environ.get("WSFLASK_TEST_SLOWNESS", "1"))
-#: How long an answer of a healthy server may take, in seconds.
-PATIENCE = 10_000 * MS
 
 #: How the folders of the tests' databases begin.
 _DATA = "wsflask-tests-"
@@ -60,18 +53,6 @@ def data_folder() -> Path:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent)
     return Path(tempfile.mkdtemp(prefix=_DATA, dir=base))
-
-
-def wait_until(condition: Callable[[], Any], *, timeout: float = PATIENCE, what: str = "") -> Any:
-    """Return the first true value of `condition()`, or fail after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:.1f} s: {what or condition}")
-        time.sleep(0.005)
 
 
 def disconnect() -> None:

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from .basics import PATIENCE
+from wsflask.testing.waiting import PATIENCE
 
 
 def login(base_url: str, user: str, *, path: str = "/login", **fields: str) -> str:

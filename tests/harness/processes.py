@@ -1,17 +1,16 @@
-"""What runs: child processes, greenlets."""
+"""What runs in the tests' process: child processes, greenlets."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 import weakref
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gevent
+
+from wsflask.testing.processes import children_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +51,3 @@ def _is_ending(greenlet: Any) -> bool:
     thread = getattr(getattr(greenlet, "_run", None), "__self__", None)
     executor = getattr(getattr(thread, "_target", None), "__self__", None)
     return bool(getattr(executor, "_stopped", False))
-
-
-def children_of(pid: int) -> list[int]:
-    """Return the process ids of the direct children of a process that have not ended."""
-    try:
-        tasks = os.listdir(f"/proc/{pid}/task")
-        listed = [Path(f"/proc/{pid}/task/{task}/children").read_text() for task in tasks]
-    except OSError:  # not Linux, or a kernel without these files, or the process is gone
-        return [child for child, (parent, state) in _processes().items() if parent == pid and state != "Z"]
-    return [child for child in map(int, " ".join(listed).split()) if is_running(child)]
-
-
-def descendants_of(pid: int) -> list[int]:
-    """Return the process ids of the children of a process, and of theirs."""
-    children = children_of(pid)
-    return children + [below for child in children for below in descendants_of(child)]
-
-
-def is_running(pid: int) -> bool:
-    """Return whether a process exists and has not ended."""
-    found = _of_proc(f"/proc/{pid}", pid) if sys.platform == "linux" else (pid, _processes().get(pid, (0, "Z")))
-    return found is not None and found[1][1] != "Z"
-
-
-def _processes() -> dict[int, tuple[int, str]]:
-    """Return parent and state of every process."""
-    if sys.platform == "linux":
-        entries = (entry for entry in os.scandir("/proc") if entry.name.isdigit())
-        return dict(filter(None, (_of_proc(entry.path, int(entry.name)) for entry in entries)))
-    listed = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
-    rows = (line.split() for line in listed.stdout.splitlines())
-    return {int(pid): (int(parent), state[0]) for pid, parent, state in rows}
-
-
-def _of_proc(folder: str, pid: int) -> tuple[int, tuple[int, str]] | None:
-    try:
-        stat = Path(folder, "stat").read_text(errors="replace")
-    except OSError:
-        return None
-    state, parent = stat.rpartition(")")[2].split()[:2]
-    return pid, (int(parent), state)

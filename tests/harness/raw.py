@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from .basics import PATIENCE
+from wsflask.testing.waiting import PATIENCE
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 

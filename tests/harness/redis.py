@@ -12,8 +12,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from wsflask.embedded.children import free_port, start_child, stop_child
+from wsflask.testing.waiting import wait_until
 
-from .basics import require_program, wait_until
+from .basics import require_program
 
 __all__ = ["RedisServer"]
 

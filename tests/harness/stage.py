@@ -18,9 +18,8 @@ from wsflask.identity import Identity
 from wsflask.server import WebSocketServer
 from wsflask.service import Service
 from wsflask.tasks import Task, spawn
+from wsflask.testing.waiting import wait_until
 from wsflask.transport.link import Link
-
-from .basics import wait_until
 
 __all__ = ["Actor", "Stage"]
 

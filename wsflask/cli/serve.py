@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
-from .web import check_port, check_target, gunicorn_command, raise_file_limit
+from .web import check_port, check_settings, check_target, gunicorn_command, raise_file_limit
 
 __all__ = ["serve"]
 
@@ -32,10 +33,12 @@ def serve(
 ) -> None:
     """Serve the Flask application MODULE:APP under gunicorn's gevent worker.
 
-    The module is looked for in the current folder first. What stands behind -- goes to gunicorn as it is.
+    The module is looked for in the current folder first. What stands behind -- goes to gunicorn as it is. gunicorn's
+    settings are those of the module wsflask.gunicorn; your own file (-- -c FILE) may begin with them.
     gunicorn takes the place of this process, so signals and the exit status are gunicorn's.
     """
     target = check_target(target)
+    check_settings(arguments, Path.cwd())
     if not binds:
         check_port(host, port)
         binds = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}",)

@@ -1,4 +1,4 @@
-"""The command line of gunicorn, with the settings that long-lived connections need."""
+"""The command line of gunicorn, and what it needs to serve."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 from ..errors import ConfigError
 
@@ -15,13 +16,18 @@ try:
 except ImportError:  # Windows: gunicorn does not run there
     resource = None  # type: ignore[assignment]
 
-__all__ = ["check_gunicorn", "check_port", "check_target", "file_limit", "gunicorn_command", "raise_file_limit"]
+__all__ = [
+    "check_gunicorn",
+    "check_port",
+    "check_settings",
+    "check_target",
+    "file_limit",
+    "gunicorn_command",
+    "raise_file_limit",
+]
 
-#: gunicorn's own limit on open sockets, of which it says nothing to those it leaves waiting: above the
-#: default of WSFLASK_MAX_CONNECTIONS, so that one too many gets an answer.
-_WORKER_CONNECTIONS = 20_000
-#: Seconds a worker has to say goodbye to its clients; it usually takes one or two.
-_GRACE = 10
+#: The settings of gunicorn, which every deployment shares.
+_SETTINGS = "python:wsflask.gunicorn"
 #: The first gunicorn that can be told not to open a control socket in the user's home.
 _OLDEST = (25, 1)
 #: File descriptors to ask for: one a connection, and room for the rest.
@@ -33,16 +39,26 @@ def gunicorn_command(
 ) -> list[str]:
     """Return the command that serves `target` ("module:app") under gunicorn's gevent worker.
 
+    Its settings are those of `wsflask.gunicorn`, unless the arguments name others.
+
     Raises:
         ConfigError: gunicorn is missing, too old, or lacks what its gevent worker needs.
     """
     check_gunicorn()
-    command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", str(workers)]
-    command += ["--worker-connections", str(_WORKER_CONNECTIONS), "--graceful-timeout", str(_GRACE)]
-    command += ["--no-control-socket"]
+    command = [sys.executable, "-m", "gunicorn", "-c", _SETTINGS, "-w", str(workers)]
     for bind in binds:
         command += ["--bind", bind]
     return [*command, *arguments, target]
+
+
+def check_settings(arguments: Sequence[str], folder: Path) -> None:
+    """Raise ConfigError when gunicorn would look over a gunicorn.conf.py that lies in the folder."""
+    own = folder / "gunicorn.conf.py"
+    if own.is_file() and not any(re.match(r"-c|--config\b", each) for each in arguments):
+        raise ConfigError(
+            "there is a gunicorn.conf.py in this folder; begin it with `from wsflask.gunicorn import *`, and give it as: "
+            "-- -c gunicorn.conf.py. To leave it aside: -- -c python:wsflask.gunicorn"
+        )
 
 
 def check_gunicorn() -> str:

@@ -4,7 +4,7 @@ from .clipboard_state import ClipboardState
 from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
 from .notification import MESSAGE_MAX_LENGTH, Notification
-from .publication import RIGHTS_CHANGED, Publication
+from .publication import RIGHTS_CHANGED, KeptPublication, Publication
 from .reading import (
     NotificationState,
     addressed_to,
@@ -21,6 +21,7 @@ __all__ = [
     "RIGHTS_CHANGED",
     "ClipboardState",
     "EndedSession",
+    "KeptPublication",
     "Notification",
     "NotificationState",
     "Publication",

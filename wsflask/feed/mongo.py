@@ -20,6 +20,7 @@ from ..config import Settings
 from ..errors import ConfigError
 from ..tasks import Task, spawn
 from .base import Change, Feed, Gap, HistoryLost, Namespace, Touch, namespace_of
+from .epoch import read_epoch
 from .pipeline import pipeline_for, stage_options, told_by
 from .positions import moment_after, timestamp_of
 from .progress import Progress
@@ -60,6 +61,8 @@ class MongoFeed(Feed):
         super().__init__(settings)
         self._progress = Progress()
         self._is_open = False
+        #: Whether the epoch is the database's.
+        self._is_known = False
         self._heard = 0.0
         self._pid = 0
         self._client: MongoClient[dict[str, Any]] | None = None
@@ -150,6 +153,7 @@ class MongoFeed(Feed):
     def _open(self, client: MongoClient[dict[str, Any]]) -> Tail:
         """Open the stream where the first of the subscriptions has to go on, else at the present. May switch."""
         options = stage_options(client.admin.command("hello"))
+        self._note_epoch(read_epoch(client, mongoengine.get_db().name))
         opened = self._progress.reopen()
         for subscription in self._subscriptions:
             subscription.skip_told()
@@ -161,6 +165,13 @@ class MongoFeed(Feed):
         if after is None:
             self._progress.advance(tail.position)
         return tail
+
+    def _note_epoch(self, epoch: str) -> None:
+        """Note whose history it is; another than before is a gap, at the same position."""
+        is_other, position = self._is_known and epoch != self._epoch, self._progress.position
+        self._epoch, self._is_known = epoch, True
+        if is_other and position:
+            self._dispatch_gap(Gap(position, "the database is another one"))
 
     def _read(self, client: MongoClient[dict[str, Any]], tail: Tail | None, stopped: threading.Event) -> None:
         """Follow the database until stopped, through every outage."""

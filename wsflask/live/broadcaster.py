@@ -53,6 +53,7 @@ class Broadcaster(Service):
     """
 
     channel = "documents"
+    keeps_publications = False
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)

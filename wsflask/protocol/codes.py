@@ -10,7 +10,7 @@ __all__ = ["CLOSE_CODES", "ERRORS", "RESERVED_CHANNELS", "SUBPROTOCOL", "CloseCo
 SUBPROTOCOL: Final = "wsflask.v1"
 
 #: Channels that only the server itself speaks on.
-RESERVED_CHANNELS: Final = ("welcome", "error", "goodbye", "ping", "pong")
+RESERVED_CHANNELS: Final = ("welcome", "error", "goodbye", "ping", "pong", "stream", "health")
 
 #: In-band codes and the fixed sentence a client gets with each; never the input, a class name, a path or a stack.
 ERRORS: Final[dict[str, str]] = {

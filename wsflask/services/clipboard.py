@@ -44,6 +44,7 @@ class Clipboard(Service):
     """
 
     channel = "clipboard"
+    keeps_publications = False
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)

@@ -32,6 +32,7 @@ class Notifier(Service):
     """Tell every user of notifications as they arrive, and of the unread count whenever it changes."""
 
     channel = "notifications"
+    keeps_publications = False
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)

@@ -1,4 +1,4 @@
-"""Real web servers as child processes."""
+"""Real web servers as child processes, with one worker or many."""
 
 from __future__ import annotations
 
@@ -15,22 +15,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from wsflask.embedded import free_port, start_child, stop_child
+from flask import Flask
 
-from .basics import PATIENCE, ROOT
+from ..embedded import free_port, start_child, stop_child
+from .clients import Client
 from .processes import children_of, is_running
+from .sockets import Sockets
+from .waiting import PATIENCE, wait_until
+
+__all__ = ["Servers", "WebServer"]
 
 
 class WebServer:
     """A web server that runs as a child process."""
 
     def __init__(
-        self, command: Sequence[str], port: int, env: Mapping[str, str] | None, cwd: Path = ROOT
+        self,
+        command: Sequence[str],
+        port: int,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        sockets: Sockets | None = None,
     ) -> None:
+        cwd = cwd or Path.cwd()
         self.port = port
+        self._sockets = sockets or Sockets()
         self.base_url = f"http://127.0.0.1:{port}"
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the server
-        everything = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
+        everything = {**os.environ, **_paths(cwd), "PYTHONUNBUFFERED": "1", **(env or {})}
         self.process = start_child(command, env=everything, cwd=cwd, output=self._log)
 
     @property
@@ -38,12 +50,16 @@ class WebServer:
         """Where wsflask's websocket is when the blueprint has its default prefix."""
         return f"ws://127.0.0.1:{self.port}/wsflask/ws"
 
+    def client(self, app: Flask | None = None) -> Client:
+        """Return a new browser; `app`: the application that is served, loaded in this process too, for `login`."""
+        return Client(self.base_url, app, self._sockets)
+
     def await_answers(self, path: str = "/", *, timeout: float = 3 * PATIENCE) -> None:
         """Return when HTTP is answered; fail with the server's log when it is not."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
-                urllib.request.urlopen(self.base_url + path, timeout=5).close()
+                urllib.request.urlopen(self.base_url + path, timeout=5).close()  # noqa: S310 - http alone
                 return
             except urllib.error.HTTPError as error:
                 error.close()
@@ -55,6 +71,16 @@ class WebServer:
     def workers(self) -> list[int]:
         """Return the process ids of the children (gunicorn's workers)."""
         return children_of(self.process.pid)
+
+    def kill_worker(self, pid: int | None = None, *, number: int = signal.SIGKILL) -> int:
+        """Kill a worker, the oldest if none is named, and return its process id when it has ended.
+
+        gunicorn starts another in its place. `number`: another signal than SIGKILL.
+        """
+        chosen = pid if pid is not None else self.workers()[0]
+        os.kill(chosen, number)
+        wait_until(lambda: not is_running(chosen), what=f"the end of worker {chosen}")
+        return chosen
 
     def log(self) -> str:
         """Return what the server has printed."""
@@ -79,9 +105,15 @@ class WebServer:
 
 
 class Servers:
-    """The web servers that one test has started."""
+    """The web servers that one test has started.
 
-    def __init__(self) -> None:
+    Args:
+        folder: from which modules are imported; None: the present one.
+    """
+
+    def __init__(self, folder: Path | None = None, sockets: Sockets | None = None) -> None:
+        self._folder = folder or Path.cwd()
+        self._sockets = sockets or Sockets()
         self._running: list[WebServer] = []
 
     def gunicorn(
@@ -112,10 +144,10 @@ class Servers:
         return self._script(target, env, patch, _WERKZEUG)
 
     def start(
-        self, command: Sequence[str], *, port: int, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+        self, command: Sequence[str], *, port: int, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> WebServer:
         """Start any command that serves HTTP on `port`, and return when it answers."""
-        server = WebServer(command, port, env, cwd)
+        server = WebServer(command, port, env, cwd or self._folder, self._sockets)
         self._running.append(server)
         server.await_answers()
         return server
@@ -128,12 +160,13 @@ class Servers:
 
     def run_python(self, text: str, *, env: Mapping[str, str] | None = None, timeout: float = 60.0) -> str:
         """Run a program in a process of its own, as another part of the application would; return its output."""
-        everything = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+        everything = {**os.environ, **_paths(self._folder), **(env or {})}
         command = [sys.executable, "-c", text]
         ended = subprocess.run(
-            command, cwd=ROOT, env=everything, capture_output=True, text=True, timeout=timeout, check=False
+            command, cwd=self._folder, env=everything, capture_output=True, text=True, timeout=timeout, check=False
         )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
+        if ended.returncode != 0:
+            raise AssertionError(ended.stdout + ended.stderr)
         return ended.stdout
 
     def stop(self) -> None:
@@ -152,6 +185,12 @@ class Servers:
             if error is not None:
                 sys.stderr.write(f"--- log of {server.base_url}\n{server.log()}\n")
             server.close()
+
+
+def _paths(folder: Path) -> dict[str, str]:
+    """Return the environment in which modules of the folder are found first."""
+    more = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": str(folder) + (os.pathsep + more if more else "")}
 
 
 _PYWSGI = "from gevent.pywsgi import WSGIServer\nWSGIServer(('127.0.0.1', PORT), app).serve_forever()"
