@@ -428,6 +428,23 @@ def test_a_thousand_who_come_at_once_share_one_look_into_the_history(
 # --- where it comes from
 
 
+def test_the_examples_of_the_page_do_what_it_says(database: Database) -> None:
+    page = (harness.ROOT / "docs" / "services.md").read_text()
+    script, transaction = (block for block in page.split("```python\n")[1:] if "Gates" in block)
+    script = script.split("```")[0].replace("mongodb://localhost/airport?replicaSet=rs0", database.uri)
+    connect = next(line for line in script.splitlines() if line.startswith("mongoengine.connect"))
+    names: dict[str, Any] = {}
+    exec(script.replace(connect, "").rpartition("\n\n\n")[0], names)
+    with Stage(names["Gates"]) as stage:
+        actor = stage.connect("ada", groups=["airline:B6"])
+        wait_until(lambda: actor.on("stream"))
+
+        exec(script.replace(connect, "").rpartition("\n\n\n")[2], names)
+        exec(transaction.split("```")[0], {**names, "orders": database["orders"]})
+
+        assert actor.wait("gates", 2) == [{"flight": "B6 725", "gate": "12"}, "ordered"]
+
+
 @pytest.mark.parametrize("is_given", [True, False], ids=["session", "context"])
 @pytest.mark.parametrize("keep", [KEEP, None], ids=["kept", "fleeting"])
 def test_in_a_transaction_it_is_published_if_that_commits(stage: Stage, keep: float | None, is_given: bool) -> None:
