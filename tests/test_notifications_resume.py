@@ -305,6 +305,26 @@ def test_a_gap_that_the_history_does_not_close_is_a_reset(
     assert tab.states == ["loaded", "reset", "resumed"]
 
 
+def test_what_cannot_be_sent_stops_nobody(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may write into the collection."""
+    caplog.set_level(logging.CRITICAL)
+    tab = Tab("ada")
+    with Stage(Notifier) as here:
+        tab.connect(here).cut()
+    notifications = database["wsflask_notifications"]
+    notifications.insert_one({"_id": "no ObjectId", "message": "odd", "users": ["zed"]})
+    notifications.insert_one({"message": "list", "users": "ada", "groups": [5]})
+    notifications.insert_one({"message": "fine", "users": [5, "ada"]})
+    with Stage(Notifier) as there:
+        tab.connect(there)
+        tell("last")
+        tab.await_label("last")
+
+    assert tab.labels == ["fine", "last"]
+
+
 def test_who_joins_a_group_gets_what_comes_from_then_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost while the inbox of the new groups is loaded."""
     tab = Tab("ada").connect(stage)
