@@ -74,9 +74,7 @@ class Crowd(list[Client]):
     """Distinct users with one client each."""
 
     def connect(self, stage: Stage, *, wave: int) -> None:
-        """Connect all, `wave` at the same moment, each greeted by the notifier and the clipboard."""
-        channels = stage.server.channels()
-        greetings = 2 + 2 * (Notifier.channel in channels) + (Clipboard.channel in channels)
+        """Connect all, `wave` at the same moment, each greeted by every service."""
         for start in range(0, len(self), wave):
             coming = Crowd(self[start : start + wave])
             for client in coming:
@@ -151,7 +149,6 @@ def test_a_notification_to_ten_thousand_users_asks_nothing_and_lets_others_run(
     with Stage(Notifier) as stage:
         users = crowd(10_000)
         users.connect(stage, wave=1000)
-        greetings = len(users[0].frames)
         commands.clear()
         other = gevent.spawn(take_turns)
 
