@@ -13,7 +13,7 @@ from typing import Any
 import pymongo
 from bson import ObjectId
 from pymongo import MongoClient
-from pymongo.errors import NetworkTimeout, PyMongoError
+from pymongo.errors import NetworkTimeout
 
 from ..connection import Connection
 from ..documents import NotificationState
@@ -22,6 +22,7 @@ from ..feed.base import Change
 from ..feed.positions import moment_end, position_of
 from ..gather import Gather
 from ..hub import turn_away
+from ..outage import is_outage, log_failure
 from ..protocol.messages import PLAIN, V1
 from ..service import Service
 from ..streams.rounds import Rounds
@@ -146,13 +147,12 @@ class Mailroom:
             self._await_bulletin(arrivals)
             self._load({box: None for ws in arrivals if (box := self.inboxes.of(ws)) is not None})
         except Exception as error:
-            is_outage = isinstance(error, PyMongoError)
-            if len(arrivals) > 1 and not is_outage:
+            if len(arrivals) > 1 and not is_outage(error):
                 for ws in arrivals:  # Something is wrong with one of them.
                     self._admit([ws])
                 return
-            _log.error("unread counts could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
-            turn_away([*arrivals, *(self._newcomers.withdraw() if is_outage else ())])
+            is_away = log_failure(_log, error, "unread counts could not be loaded")
+            turn_away([*arrivals, *(self._newcomers.withdraw() if is_away else ())])
         for ws in arrivals:
             ws.release()
 

@@ -20,6 +20,7 @@ from ..documents.transactions import majority, taking_part
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
 from ..ledger import command_id
+from ..outage import log_failure
 from ..service import Host, Service
 from .mailroom import Mailroom
 
@@ -123,9 +124,10 @@ class Notifier(Service):
         days = self.server.settings.notification_days
         try:
             if days is not None:
-                Notification.keep_for(days)
-        except PyMongoError:
-            _log.exception("the database was not told to delete notifications after %s days", days)
+                with self._timeout():
+                    Notification.keep_for(days)
+        except PyMongoError as error:
+            log_failure(_log, error, "the database was not told to delete notifications after %s days", days)
 
     def _subscribe(self) -> Subscription:
         """Return the subscription; there is one before the first count is queried, so that nothing falls between."""
