@@ -100,7 +100,9 @@ def test_nothing_is_lost_or_heard_twice_while_workers_are_killed_and_pages_loade
         numbers = list(range(start, start + 20))
         first = numbers[:10]
         speaker.evaluate(
-            "(ns) => { window.said = Promise.all(ns.map((n) => ws.channel('chat').command({ n }, { timeoutMs: 120_000 }))) }",
+            """(ns) => {
+              window.said = Promise.all(ns.map((n) => ws.channel("chat").command({ n }, { timeoutMs: 120_000 })));
+            }""",
             first,
         )
         kill_workers(server)
