@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .config import Settings
 from .connection import Connection, State
@@ -25,6 +25,9 @@ from .service import Service
 from .tasks import Supervised, Task, spawn, supervise
 from .transport.crew import Crew
 from .workers import forget, gunicorn_worker, note, when_stopped
+
+if TYPE_CHECKING:
+    from .feed.bus import Bus
 
 __all__ = ["Life"]
 
@@ -45,6 +48,7 @@ class Front(Protocol):
     closing: set[Connection]
     crew: Crew
     settings: Settings
+    bus: Bus | None
 
     @property
     def secret(self) -> bytes: ...
@@ -103,6 +107,8 @@ class Life:
             front.hub.outflow.turn.bind()
             self._feed = create_feed(front.settings, front.secret)
             self._feed.start()
+            if front.bus is not None:
+                front.bus.start()
             self._tasks = [
                 supervise("wsflask ticker", partial(self._tick, workers)),
                 *(
@@ -179,6 +185,8 @@ class Life:
         self._people.stop()
         self._front.crew.stop()
         self._front.hub.outflow.turn.stop()
+        if self._front.bus is not None:
+            self._front.bus.stop()
         if self._feed is not None:
             self._feed.stop()
 

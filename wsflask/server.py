@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymongo
 from flask import Blueprint, Flask, Response
@@ -20,6 +20,7 @@ from .contexts import Contexts
 from .dispatch import Dispatcher
 from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
+from .feed import create_bus
 from .feed.base import Feed
 from .hub import Hub, turn_away
 from .identity import Identity
@@ -41,6 +42,9 @@ from .transport.handshake import form_of
 from .transport.link import Link, Owner
 from .transport.route import prepare
 from .written import stamp
+
+if TYPE_CHECKING:
+    from .feed.bus import Bus
 
 __all__ = ["WebSocketServer"]
 
@@ -75,6 +79,8 @@ class WebSocketServer:
         self.crew = Crew()
         #: The settings of the application.
         self.settings = Settings()
+        #: What carries messages that are not kept past the database, if there is Redis.
+        self.bus: Bus | None = None
         #: The blueprint to register: the websocket route and the JS client.
         self.blueprint: Blueprint = make_blueprint(self)
         self._given = services
@@ -123,6 +129,7 @@ class WebSocketServer:
         self.stop()
         app.extensions["wsflask"] = self
         self._app, self.settings = app, settings
+        self.bus = create_bus(settings, self.secret, self._relay.hear)
         self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
         self._reception = Reception(self, self._dispatcher)

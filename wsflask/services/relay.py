@@ -106,11 +106,17 @@ class Relay(Service):
             if change.collection == self._kept:
                 self._send_kept(change.seq, *Publications.item(change.seq, document))
             elif change.collection == self._fleeting:
-                self._relay(document)
+                bus = self.server.bus
+                if bus is None or bus.is_new(change.id):
+                    self._relay(document)
             else:
                 self._end(str(change.id))
         except Exception:
             _log.exception("the publication %s could not be sent", change.id)
+
+    def hear(self, document: dict[str, Any]) -> None:
+        """Send on a publication that came past the database."""
+        self._relay(document)
 
     def _relay(self, document: dict[str, Any]) -> None:
         hub, to = self.server.hub, recipients_of(document)
