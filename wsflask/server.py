@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pymongo
 from flask import Blueprint, Flask, Response
 from flask.sansio.app import App
 
@@ -133,8 +132,7 @@ class WebSocketServer:
         self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
         self._reception = Reception(self, self._dispatcher)
-        times = {"memory_days": settings.session_memory_days, "timeout": settings.database_timeout}
-        self._sessions = Sessions(app, self._groups, **times)
+        self._sessions = Sessions(app, self._groups, settings)
         self._services = {service.channel: service for service in services}
         self._workers = [self._relay, *services]
         for service in self._workers:
@@ -206,10 +204,9 @@ class WebSocketServer:
         is_compressed: bool = False,
         is_away: bool = False,
     ) -> Owner:
-        """Take a socket over from its request; no message of it is handled before its session has been checked.
+        """Take a socket over from its request; with `is_away` the database cannot say whose it is.
 
-        Args:
-            is_away: whether the database could not say whose it is: the client comes again later.
+        No message of it is handled before its session has been checked.
         """
         self.start()
         query = environ.get("QUERY_STRING", "")
@@ -290,9 +287,7 @@ class WebSocketServer:
         service = self._services.get(message["channel"])
         if service is None:
             raise Refusal("unknown_channel")
-        if not self._life.health.is_degraded:
-            return service.on_message(ws, user, message["payload"])
-        with pymongo.timeout(self.patience):
+        with self._life.health.haste():
             return service.on_message(ws, user, message["payload"])
 
     def judge(self, ws: Connection) -> None:
@@ -346,8 +341,8 @@ class WebSocketServer:
     def statistics(self) -> dict[str, Any]:
         """Return numbers on this process, for operators: see docs/deployment.md. Never switches."""
         services = {channel: service.statistics() for channel, service in self._services.items()}
-        numbers = {**self.hub.statistics(), "is_degraded": self._life.health.is_degraded}
-        return {**numbers, "services": {channel: found for channel, found in services.items() if found}}
+        found = {channel: numbers for channel, numbers in services.items() if numbers}
+        return {**self.hub.statistics(), "is_degraded": self._life.health.is_degraded, "services": found}
 
     # --- life
 
