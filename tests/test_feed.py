@@ -22,11 +22,12 @@ from mongoengine import (
     UUIDField,
 )
 
-from tests.harness import PATIENCE, Database, wait_until
+from tests.harness import PATIENCE, Database, RedisServer, wait_until
 from wsflask.config import Settings
 from wsflask.errors import ConfigError
 from wsflask.feed import Change, Feed, Gap, Subscription, create_feed
 from wsflask.feed.positions import is_position
+from wsflask.feed.redis import RedisFeed
 from wsflask.feed.signals import WARNING
 
 
@@ -58,10 +59,13 @@ class Note(DynamicDocument):
     meta = {"collection": "feed_notes"}
 
 
-@pytest.fixture(params=["mongo", "signals"])
-def feed(request: pytest.FixtureRequest, database: Database) -> Iterator[Feed]:
-    feed = create_feed(Settings(feed=request.param, feed_backlog=50))
+@pytest.fixture(params=["mongo", "signals", "redis"])
+def feed(request: pytest.FixtureRequest, database: Database, redis_server: RedisServer) -> Iterator[Feed]:
+    url = request.getfixturevalue("redis").url if request.param == "redis" else None
+    feed = create_feed(Settings(feed=request.param, feed_backlog=50, redis_url=url), secret=b"of all workers")
     feed.start()
+    if isinstance(feed, RedisFeed):
+        wait_until(lambda: feed.follows_redis)
     yield feed
     feed.stop()
 

@@ -29,9 +29,11 @@ ROWS = {
     "documents": 1,
     "transport": 2,
     "feed": 2,
+    "streams": 2,
     "access": 2,
     "identity": 2,
     "contexts": 2,
+    "ledger": 2,
     "connection": 3,
     "hub": 4,
     "service": 5,
@@ -57,7 +59,8 @@ ROWS = {
 
 #: Rooms of one row that may import one another, downwards only: the importer first.
 SIBLINGS = {
-    ("config", "errors"), ("protocol", "encoding"), ("people", "renewals"), ("life", "people"),
+    ("config", "errors"), ("protocol", "encoding"), ("streams", "feed"),
+    ("people", "renewals"), ("life", "people"),
     ("cli", "embedded"), ("cli", "demo"), ("testing", "embedded"), ("__main__", "cli"),
 }  # fmt: skip
 

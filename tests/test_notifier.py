@@ -706,7 +706,7 @@ def test_a_database_that_is_away_is_said_to_be_unavailable(stage: Stage, monkeyp
     actor = stage.connect("ada")
     actor.wait(CHANNEL, 1)
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise PyMongoError("away")
 
     monkeypatch.setattr(notifier_module, "mark_all_read", fail)

@@ -168,9 +168,12 @@ def test_a_v1_client_is_welcomed_and_gets_its_ids_back(site: Site, sockets: harn
     client = sockets.connect(site.server.ws_url, cookie=site.cookie("ada"))
 
     welcome = client.receive()
+    stream = client.receive()
     greeting = client.receive()
     reply = client.request("echo", [1])
 
+    assert stream is not None
+    assert (stream["channel"], stream["payload"]["state"]) == ("stream", "loaded")
     assert client.subprotocol == "wsflask.v1"
     assert welcome is not None
     assert welcome["channel"] == "welcome"

@@ -23,8 +23,14 @@ class Settings:
     # --- the parts
     #: Services: classes, instances or import names ("package.module:Class"), used when none are given in code.
     services: tuple[Any, ...] = ()
-    #: Where changes come from: "auto" (a replica set: "mongo", a standalone server: "signals"), "mongo", "signals".
+    #: Where changes come from: "auto" (a replica set: "mongo", a standalone server: "signals"), "mongo", "signals";
+    #: "redis": from MongoDB by way of Redis, so that many workers cost the database no more than one.
     feed: str = "auto"
+    #: Redis 6.2 or later, such as "redis://127.0.0.1:6379/0" or "rediss://…": carries changes for the feed "redis", and
+    #: what is published and not kept; None: there is none.
+    redis_url: str | None = field(default=None, repr=False)
+    #: Bytes of changes kept in Redis, for workers that were slow and clients that come back.
+    redis_bytes: int = 64 * 1024 * 1024
     #: Database of the feed; None: the MongoEngine connection of the alias "default".
     mongodb_uri: str | None = None
     #: Longest time one database call may take, in seconds: a frozen database must not hang a request.
@@ -83,8 +89,8 @@ class Settings:
     # --- deploys and sessions
     #: Seconds over which clients spread their reconnects after a goodbye.
     reconnect_spread: float = 5.0
-    #: Seconds a process that ends waits for its clients: after 0.4 of them what waits for a slow one is dropped, and his
-    #: close frame follows. Less than gunicorn's graceful_timeout.
+    #: Seconds a process that ends waits for its clients: after 0.4 of them what waits for a slow one is dropped, and
+    #: his close frame follows. Less than gunicorn's graceful_timeout.
     drain_timeout: float = 2.0
     #: Seconds between two checks that an open connection's session still holds.
     session_check_interval: float = 30.0
@@ -120,6 +126,13 @@ class Settings:
     view_held_bytes: int = 32 * 1024 * 1024
     #: Changes of a collection that are remembered, or read from the database's history, for those who come back.
     view_history: int = 10_000
+    #: Messages of a stream (notifications, kept publications) that are remembered, and as many again that are read from
+    #: the database's history for those who come back; who has missed more begins anew.
+    stream_history: int = 10_000
+    #: The same in bytes.
+    stream_history_bytes: int = 16 * 1024 * 1024
+    #: Seconds a client that comes back waits for its worker to come to its position: a few milliseconds as a rule.
+    stream_patience: float = 5.0
     #: Views that are loaded at one time; the others wait for their turn, so that a storm leaves the database some air.
     loads_at_once: int = 8
     #: Seconds a view that nobody watches is kept for those who come back.
@@ -129,6 +142,18 @@ class Settings:
     #: Whether the response to a signed-in user's POST and the like names a position behind what it wrote, so that the
     #: page can wait until its views have come there: one `ping` of the primary, 0.3 ms. Off where no page asks for it.
     position_header: bool = True
+    #: Seconds an applied command's id is remembered: clients repeat one for 30 s, or when a laptop wakes up.
+    command_seconds: float = 86_400.0
+    #: Bytes of JSON in the answer to a command, which is kept for those who repeat it.
+    command_answer_bytes: int = 16 * 1024
+    #: Rooms that a connection may be in, for who is present there.
+    presence_rooms: int = 20
+    #: Bytes of JSON that a tab may show in a room, and as many of its user.
+    presence_meta_bytes: int = 1024
+    #: Members in one message of presence: of a list, which has further pages, or of those who come and go.
+    presence_page: int = 100
+    #: Seconds between two messages that tell a room who came and went: what happens meanwhile is told in one.
+    presence_batch: float = 0.05
     #: Seconds a published message is kept in the database for workers to pick up.
     publication_seconds: float = 3600.0
 
@@ -153,8 +178,7 @@ class Settings:
         return settings
 
     def _check(self) -> None:
-        if self.feed not in ("auto", "mongo", "signals"):
-            raise ConfigError(f"WSFLASK_FEED is {self.feed!r}; write 'auto', 'mongo' or 'signals'")
+        self._check_feed()
         if self.transport not in ("auto", "parked", "threaded"):
             raise ConfigError(f"WSFLASK_TRANSPORT is {self.transport!r}; write 'auto', 'parked' or 'threaded'")
         for name in ("services", "origins"):
@@ -173,3 +197,11 @@ class Settings:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
                 raise ConfigError(f"WSFLASK_{name.upper()} is {value!r}; it has to be a finite number above 0")
+
+    def _check_feed(self) -> None:
+        if self.feed not in ("auto", "mongo", "signals", "redis"):
+            raise ConfigError(f"WSFLASK_FEED is {self.feed!r}; write 'auto', 'mongo', 'signals' or 'redis'")
+        if self.redis_url is not None and not str(self.redis_url).startswith(("redis://", "rediss://", "unix://")):
+            raise ConfigError("WSFLASK_REDIS_URL is no URL of Redis; write one such as 'redis://127.0.0.1:6379/0'")
+        if self.feed == "redis" and self.redis_url is None:
+            raise ConfigError("WSFLASK_FEED is 'redis'; say where it is with WSFLASK_REDIS_URL")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from .connection import Connection, Outflow
+from .connection import Connection, Counts, Outflow
 from .identity import Identity
 from .protocol.codes import CloseCode
 from .protocol.messages import Message
@@ -30,8 +31,10 @@ class Hub:
     """The connections of this process, by user and by group."""
 
     def __init__(self) -> None:
+        #: What has happened to the clients of this process.
+        self.counts = Counts()
         #: Writes for the connections of an event loop.
-        self.outflow = Outflow()
+        self.outflow = Outflow(self.counts)
         #: Those whose session is being looked up: they get nothing yet.
         self.arriving: dict[Connection, None] = {}
         self._all: dict[Connection, None] = {}
@@ -106,6 +109,23 @@ class Hub:
         for group in to.groups:
             found.update(self._by_group.get(group, {}))
         return list(found)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return who is connected, what waits for them, and what has happened since the process began."""
+        waiting = [size for connection in self.connections() if (size := connection.waiting_bytes)]
+        counts = self.counts
+        return {
+            "connections": len(self._all),
+            "arriving": len(self.arriving),
+            "users": len(self._by_user),
+            "waiting": len(waiting),
+            "waiting_bytes": sum(waiting),
+            "sent": counts.sent,
+            "received": counts.received,
+            "conflated": counts.conflated,
+            "too_slow": counts.closed[CloseCode.SLOW_CONSUMER],
+            "closed": dict(sorted(counts.closed.items())),
+        }
 
     def send(self, message: Message, connections: Iterable[Connection]) -> None:
         """Send one message to many: encoded and framed once, never waiting for a client.

@@ -45,6 +45,9 @@ class Front(Protocol):
     crew: Crew
     settings: Settings
 
+    @property
+    def secret(self) -> bytes: ...
+
     def run_hook(self, hook: Callable[..., Any], *args: Any) -> Any: ...
 
 
@@ -69,6 +72,11 @@ class Life:
         return bool(self._deadline) or (worker is not None and not worker.alive)
 
     @property
+    def is_started(self) -> bool:
+        """Whether feed and services run in this process."""
+        return self._started_in == os.getpid()
+
+    @property
     def feed(self) -> Feed:
         """The changes of the database.
 
@@ -90,10 +98,10 @@ class Life:
             self._deadline, self._goodbye = 0.0, None
             front.crew.turn.bind()
             front.hub.outflow.turn.bind()
-            self._feed = create_feed(front.settings)
+            self._feed = create_feed(front.settings, front.secret)
             self._feed.start()
             self._tasks = [
-                supervise("wsflask ticker", self._tick),
+                supervise("wsflask ticker", partial(self._tick, workers)),
                 *(
                     supervise(f"wsflask {type(service).__name__}", partial(front.run_hook, service.run))
                     for service in workers
@@ -170,13 +178,15 @@ class Life:
         if self._feed is not None:
             self._feed.stop()
 
-    def _tick(self) -> None:
+    def _tick(self, workers: Sequence[Service]) -> None:
         hub, all_closing = self._front.hub, self._front.closing
+        streams = [service.stream for service in workers if service.stream is not None]
         while True:
             time.sleep(_TICK)
             now = time.monotonic()
             closing = all_closing.copy()
+            position = min((stream.reached for stream in streams), default="")
             for connection in [*hub.connections(), *hub.arriving, *closing]:
-                connection.tick(now)
+                connection.tick(now, position)
             all_closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
             self._people.tick()

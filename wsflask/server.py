@@ -27,12 +27,14 @@ from .life import Life
 from .page import Pages
 from .people import People, names_of
 from .protocol.codes import CloseCode
+from .protocol.messages import V1
 from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
 from .session import Sessions, groups_of
 from .stopping import HttpServer, when_signalled
+from .streams.place import places_in
 from .transport.crew import Crew
 from .transport.handshake import form_of
 from .transport.link import Link, Owner
@@ -78,7 +80,11 @@ class WebSocketServer:
         self._services: dict[str, Service] = {}
         self._people = People(self)
         self._life = Life(self, self._people)
-        self._relay = Relay(rights_changed=self._people.rights_changed)
+        self._relay = Relay(
+            rights_changed=self._people.rights_changed,
+            channels=lambda: [service.channel for service in self.services if service.keeps_publications],
+            reset=self._reset,
+        )
         self._workers: list[Service] = []
         self._app: Flask | None = None
         self._sessions: Sessions | None = None
@@ -163,12 +169,13 @@ class WebSocketServer:
         identity: Identity | None = None,
         form: str = "plain",
         is_compressed: bool = False,
+        query: str = "",
     ) -> Connection:
         """Handle one WebSocket: from here on its messages reach the services.
 
         A connection without an identity is closed with 4501 and reaches none.
         """
-        connection = self._make(ws, identity, form, is_compressed=is_compressed)
+        connection = self._make(ws, identity, form, query, is_compressed=is_compressed)
         if identity is not None:
             self.enter(connection)
         return connection
@@ -178,13 +185,14 @@ class WebSocketServer:
     ) -> Owner:
         """Take a socket over from its request; no message of it is handled before its session has been checked."""
         self.start()
-        connection = self._make(link, identity, form_of(environ), is_compressed=is_compressed)
+        query = environ.get("QUERY_STRING", "")
+        connection = self._make(link, identity, form_of(environ), query, is_compressed=is_compressed)
         link.owner = connection
         if connection.is_open:
             self._reception.receive(connection)
         return connection
 
-    def _make(self, link: Link, identity: Identity | None, form: str, *, is_compressed: bool) -> Connection:
+    def _make(self, link: Link, identity: Identity | None, form: str, query: str, *, is_compressed: bool) -> Connection:
         connection = Connection(
             link,
             identity or Identity(None, "", frozenset(), ""),
@@ -192,10 +200,13 @@ class WebSocketServer:
             self.settings,
             self._dispatcher,
             self.hub.outflow if link.descriptor >= 0 else None,
+            self.hub.counts,
             is_compressed=is_compressed,
         )
         if identity is None:
             connection.close(CloseCode.SESSION_ENDED, "sign in")
+        elif query and form == V1:
+            connection.resume = places_in(query)
         return connection
 
     def enter(self, connection: Connection) -> None:
@@ -206,6 +217,8 @@ class WebSocketServer:
             connection.close(CloseCode.TOO_MANY_CONNECTIONS, "too many connections")
         elif connection.is_open:
             self._dispatcher.welcome(connection)
+            if self._life.is_started:
+                self._relay.expect(connection)
             self.hub.add(connection)
             self._people.entered(connection)
             if self._relay.has_ended(connection.identity.session_id):
@@ -222,24 +235,27 @@ class WebSocketServer:
         """Take a closing connection out of the hub; return whether services knew it."""
         self.closing.add(ws)
         self.hub.arriving.pop(ws, None)
+        self._relay.forget(ws)
         return self.hub.remove(ws)
 
     def on_connect(self, ws: Connection, user: Any) -> None:
         """Call every service's on_connect, one after another; if one fails the client is closed with 1013.
 
-        A service that holds the connection has greeted when it releases it; then the next one's turn comes.
+        A service that holds the connection has greeted when it releases it; then the next one's turn comes. Before them
+        the client is caught up with the publications that it missed.
         """
-        self._greet(ws, iter(self.services))
+        hooks = [service.on_connect for service in (self._relay, *self.services)]
+        self._greet(ws, iter([*hooks, self._relay.greeted]))
 
-    def _greet(self, ws: Connection, services: Iterator[Service]) -> None:
-        for service in services:
+    def _greet(self, ws: Connection, hooks: Iterator[Callable[[Connection, Any], None]]) -> None:
+        for hook in hooks:
             if not ws.is_open:
                 return
             before, identity = ws.holds, ws.identity
             try:
-                service.on_connect(ws, identity.user)
+                hook(ws, identity.user)
             except Exception as error:
-                name, is_outage = type(service).__name__, isinstance(error, PyMongoError)
+                name, is_outage = type(getattr(hook, "__self__", None)).__name__, isinstance(error, PyMongoError)
                 sentence = "%s.on_connect failed for user %r: %s"
                 _log.error(sentence, name, ws.user_id, type(error).__name__, exc_info=not is_outage)
                 ws.close(CloseCode.OVERLOAD, "try again")
@@ -247,7 +263,7 @@ class WebSocketServer:
             if ws.identity is not identity:
                 self.judge(ws)
             if ws.holds > before:
-                others = partial(self.run_hook, self._greet, ws, services)
+                others = partial(self.run_hook, self._greet, ws, hooks)
                 ws.when_released(partial(self._dispatcher.in_turn, ws, others))
                 return
 
@@ -269,6 +285,13 @@ class WebSocketServer:
     def on_rights_changed(self, ws: Connection, user: Any) -> None:
         """Call every service's on_rights_changed."""
         self._call_each(lambda service: service.on_rights_changed(ws, user), "on_rights_changed", ws)
+
+    def on_reset(self, ws: Connection, user: Any) -> None:
+        """Call every service's on_reset."""
+        self._call_each(lambda service: service.on_reset(ws, user), "on_reset", ws)
+
+    def _reset(self, ws: Connection) -> None:
+        self._dispatcher.in_turn(ws, partial(self.run_hook, self.on_reset, ws, ws.user))
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Call every service's on_disconnect."""
@@ -309,6 +332,11 @@ class WebSocketServer:
     def channels(self) -> list[str]:
         """Return the channels that clients may speak on."""
         return list(self._services)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return numbers on this process, for operators: see docs/deployment.md. Never switches."""
+        services = {channel: service.statistics() for channel, service in self._services.items()}
+        return {**self.hub.statistics(), "services": {channel: found for channel, found in services.items() if found}}
 
     # --- life
 

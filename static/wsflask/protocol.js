@@ -52,8 +52,8 @@ export const LOCAL_ERRORS = Object.freeze(
     disconnected: "Connection lost before the answer.",
     timeout: "No answer in time.",
     queue_full: "Too many requests wait.",
-    closed: "The connection is closed.",
-    bad_protocol: "The server does not speak wsflask.v1.",
+    closed: "Connection closed.",
+    bad_protocol: "This is no server of wsflask.v1.",
   }),
 );
 

@@ -19,6 +19,7 @@ from .basics import (
 from .commands import Commands
 from .logins import login
 from .processes import Leftovers
+from .redis import RedisServer
 
 __all__ = [
     "MS",
@@ -27,6 +28,7 @@ __all__ = [
     "Commands",
     "Database",
     "Leftovers",
+    "RedisServer",
     "Servers",
     "Sockets",
     "WebServer",

@@ -92,7 +92,8 @@ test("the classic script is the same client under window.wsflask", () => {
     currentScript: { src: "https://ui.example/wsflask/static/wsflask.classic.js" },
   });
   const location = { href: "https://ui.example/board", protocol: "https:" };
-  const world = { window, document, location, URL, TextEncoder, crypto, console, WebSocket };
+  const browser = { AbortController, TextEncoder, URL, URLSearchParams, WebSocket, console, crypto };
+  const world = { window, document, location, ...browser };
   vm.runInNewContext(readFileSync(new URL("wsflask.classic.js", STATIC), "utf8"), world);
 
   assert.deepEqual(Object.keys(window.wsflask).sort(), Object.keys(wsflask).sort());

@@ -39,6 +39,13 @@ ERROR_CODES.push("other");
 // @ts-expect-error: private
 ws.messenger;
 
+ws.on("stream", ({ stream, state, missed }) => state === "resumed" && `${stream} ${missed + 1}`);
+// @ts-expect-error: no such state of a stream
+ws.on("stream", ({ state }) => state === "lost");
+ws.on("health", ({ degraded }) => degraded === ws.degraded);
+// @ts-expect-error: health is told, not set
+ws.degraded = false;
+
 // --- notifications
 
 /** @type {number} */
@@ -142,5 +149,12 @@ void channel.request({ city: "NYC" }, { timeoutMs: 2000 });
 channel.request({}, { timeout: 2 });
 // @ts-expect-error: send answers nothing
 channel.send({}).then(() => {});
+
+channel.on("reset", ({ stream, channels }) => [stream, ...channels]);
+void channel.command({ action: "book", seat: "12A" }, { timeoutMs: 5000 }).then((answer) => answer);
+// @ts-expect-error: a command is an object, for it gets a name
+channel.command("book");
+// @ts-expect-error: what happens to a command when the connection is lost is no option
+channel.command({}, { lost: "unknown" });
 
 export { marked };

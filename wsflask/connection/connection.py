@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Settings
@@ -12,11 +15,13 @@ from ..protocol import frames
 from ..protocol.codes import CloseCode
 from ..protocol.messages import V1, Message, compressed
 from ..protocol.requests import Request
+from .counts import Counts
 from .incoming import Incoming
 from .outgoing import CLOSED, CLOSING, OPEN, Prompt
 from .rate import Bucket
 
 if TYPE_CHECKING:
+    from ..streams.place import Place
     from ..transport.link import Link
 
 __all__ = ["Connection", "Handler"]
@@ -26,8 +31,14 @@ _numbers = itertools.count(1)
 #: Seconds a peer has to answer a close frame, and to take what still waits before it: who has only stopped reading
 #: for a while learns at its next read why it was closed.
 _CLOSE_TIMEOUT, _LINGER = 2.0, 20.0
-_PING = Message("ping", {})
+_NOWHERE: Mapping[str, Place] = MappingProxyType({})
 _PING_FRAME = frames.frame(b"", frames.PING)
+
+
+@functools.lru_cache(maxsize=8)
+def _ping(position: str) -> bytes:
+    """Return the frame that asks for a sign of life; the same for all who are asked at one time."""
+    return Message("ping", {}, seq=position or None).frame(V1)
 
 
 class Handler(Protocol):
@@ -48,7 +59,7 @@ class Connection(Incoming):
 
     __slots__ = (
         "_close_at", "_handler", "_request", "bad_messages", "close_code", "close_reason", "form", "id", "identity",
-        "rate",
+        "rate", "resume",
     )  # fmt: skip
 
     def __init__(
@@ -59,11 +70,12 @@ class Connection(Incoming):
         settings: Settings,
         handler: Handler,
         outflow: Prompt | None = None,
+        counts: Counts | None = None,
         *,
         is_compressed: bool = False,
     ) -> None:
         wire = compressed(form) if is_compressed else form
-        super().__init__(link, wire, settings, outflow, is_compressed=is_compressed)
+        super().__init__(link, wire, settings, outflow, counts, is_compressed=is_compressed)
         #: Names this connection in this process.
         self.id = str(next(_numbers))
         self.identity = identity
@@ -74,6 +86,8 @@ class Connection(Incoming):
         self.close_reason = ""
         #: Refused messages so far.
         self.bad_messages = 0
+        #: Where the client says it is, by stream; dropped when it is greeted.
+        self.resume: Mapping[str, Place] = _NOWHERE
         #: How often the client may send.
         self.rate = Bucket(settings.messages_per_second, settings.message_burst, self.heard)
         self._close_at = 0.0
@@ -159,6 +173,7 @@ class Connection(Incoming):
                 self._state = CLOSING
                 self.descriptor = -1
                 self.close_code, self.close_reason = code, reason
+                self._counts.closed[code] += 1
                 self._close_at = time.monotonic() + _LINGER
             has_lost = cut and self._cut()  # and with the rest an earlier close frame
             if not was_open and not has_lost:
@@ -195,6 +210,8 @@ class Connection(Incoming):
             if self._state is CLOSED:
                 return
             was_open = self._state is OPEN
+            if was_open:
+                self._counts.closed[self.close_code] += 1
             self._state = CLOSED
             self.descriptor = -1
             self._outbox = None
@@ -203,8 +220,12 @@ class Connection(Incoming):
             self._handler.closed(self)
         self._wake_waiters()
 
-    def tick(self, now: float) -> None:
-        """Look after liveness and time-outs; called about once a second with the monotonic time."""
+    def tick(self, now: float, position: str = "") -> None:
+        """Look after liveness and time-outs; called about once a second with the monotonic time.
+
+        Args:
+            position: who is greeted has every stream up to here; a ping says so.
+        """
         if self._state is CLOSING:
             if now >= self._close_at:
                 self._finish()
@@ -224,4 +245,4 @@ class Connection(Incoming):
                 self._begin_close(CloseCode.NO_HEARTBEAT, "no sign of life", cut=True)
         elif now - self.heard >= self._settings.ping_interval:
             self._pinged = now
-            self._write(_PING.frame(V1) if self.form == V1 else _PING_FRAME)
+            self._write(_ping(position if not self._holds else "") if self.form == V1 else _PING_FRAME)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..config import Settings
 from ..protocol import frames
 from ..protocol.codes import CloseCode
+from .counts import Counts
 from .outgoing import CLOSING, OPEN, Outgoing, Prompt
 from .rate import Bucket
 
@@ -33,9 +34,16 @@ class Incoming(Outgoing):
     )  # fmt: skip
 
     def __init__(
-        self, link: Link, wire: str, settings: Settings, outflow: Prompt | None, *, is_compressed: bool
+        self,
+        link: Link,
+        wire: str,
+        settings: Settings,
+        outflow: Prompt | None,
+        counts: Counts | None,
+        *,
+        is_compressed: bool,
     ) -> None:
-        super().__init__(link, wire, settings, outflow)
+        super().__init__(link, wire, settings, outflow, counts)
         #: Monotonic time of the last bytes from the peer.
         self.heard = time.monotonic()
         #: When the peer was asked for a sign of life, and when the message began that is under way; 0: not.
@@ -162,6 +170,7 @@ class Incoming(Outgoing):
             self._write(b"".join(frames.frame(data, frames.PONG) for data in pings))  # type: ignore[arg-type]
 
     def _queue(self, text: str) -> None:
+        self._counts.received += 1
         with self._lock:
             inbound = self._inbound
             if inbound is None:

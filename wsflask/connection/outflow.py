@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..transport.sends import send_each
 from ..transport.turn import Turn
+from .counts import Counts
 
 if TYPE_CHECKING:
     from ..protocol.messages import Message
@@ -27,9 +28,13 @@ class Outflow:
     A greenlet's messages leave when it next waits, before the loop waits for anything. Answers go before fan-outs, and
     between two chunks of a fan-out the loop serves whoever has sent something: a broadcast to 10,000 holds nobody up.
     For the thread of the event loop alone.
+
+    Args:
+        counts: where the messages are counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counts | None = None) -> None:
+        self._counts = counts or Counts()
         self._prompt: list[Outgoing] = []
         self._bulk: list[Outgoing] = []
         #: When it is written.
@@ -48,6 +53,9 @@ class Outflow:
         """Have every connection get the message: one encoding, one frame for each form, one pass."""
         wire, frame = "", b""
         add = self._bulk.append
+        if not isinstance(connections, list | tuple):
+            connections = list(connections)
+        self._counts.sent += len(connections)
         for connection in connections:
             if connection.pending is None:
                 if connection.wire is not wire:
@@ -89,12 +97,12 @@ def _write(connections: Iterable[Outgoing]) -> None:
         owners.append(connection)
         descriptors.append(connection.descriptor)
         waiting.append(pending)
-        if type(pending) is bytes:
-            chunks.append(pending)
-        else:
+        if type(pending) is list:
             if pending != frames:
-                frames, joined = pending, b"".join(pending)  # type: ignore[assignment, arg-type] # a list here
+                frames, joined = pending, b"".join(pending)
             chunks.append(joined)
+        else:
+            chunks.append(pending)  # type: ignore[arg-type] # bytes, for there are no other lists
     try:
         behind = send_each(descriptors, chunks)
     except Exception:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Settings
 from ..protocol.messages import Message
+from .counts import Counts
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ class Outgoing:
     """Takes messages for one client in order, and never waits for it."""
 
     __slots__ = (
-        "_link", "_lock", "_outbox", "_outflow", "_settings", "_state", "_waiters",
+        "_counts", "_link", "_lock", "_outbox", "_outflow", "_settings", "_state", "_waiters",
         "descriptor", "pending", "wire",
     )  # fmt: skip
 
-    def __init__(self, link: Link, wire: str, settings: Settings, outflow: Prompt | None) -> None:
+    def __init__(
+        self, link: Link, wire: str, settings: Settings, outflow: Prompt | None, counts: Counts | None
+    ) -> None:
         #: The form of the frames that this client gets.
         self.wire = wire
         #: Frames of this turn of the loop; only `Outflow` and this class touch it.
@@ -62,6 +65,7 @@ class Outgoing:
         self._link = link
         self._settings = settings
         self._outflow = outflow
+        self._counts = counts or Counts()
         self._state = OPEN
         self._outbox: Outbox | None = None
         self._waiters: list[threading.Event] | None = None
@@ -95,6 +99,7 @@ class Outgoing:
         What one turn of the event loop sends to a client leaves as one write, when the sending greenlet next waits.
         """
         if self._state is OPEN:
+            self._counts.sent += 1
             self._put(message.frame(self.wire))
             if self._outflow is not None and self.pending is not None:
                 self._outflow.prompt(self)
@@ -170,7 +175,8 @@ class Outgoing:
             self._outbox = Outbox()
             self.descriptor = -1
         outbox = self._outbox
-        outbox.add(data, sent, time.monotonic())
+        if outbox.add(data, sent, time.monotonic()):
+            self._counts.conflated += 1
         self._link.call_when_writable()
         if outbox.size > self._settings.outbox_bytes and self._state is OPEN:
             self._fell_behind()

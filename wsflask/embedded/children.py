@@ -28,6 +28,7 @@ def start_child(
     death_signal: int = signal.SIGKILL,
     keep_open: Sequence[int] = (),
     own_session: bool = True,
+    is_talked_to: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start `command`, which gets `death_signal` when this process dies.
 
@@ -38,14 +39,15 @@ def start_child(
         output: where the child's standard output and error go; None: where this process's go.
         keep_open: file descriptors that the child inherits.
         own_session: keep Ctrl-C in the terminal away from the child, so that its owner stops it.
+        is_talked_to: its standard input and output are pipes; errors go where this process's go.
     """
     return subprocess.Popen(
         list(command),
         env=dict(env) if env is not None else None,
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT if output is not None else None,
+        stdin=subprocess.PIPE if is_talked_to else subprocess.DEVNULL,
+        stdout=subprocess.PIPE if is_talked_to else output,
+        stderr=subprocess.STDOUT if output is not None and not is_talked_to else None,
         preexec_fn=_follow_parent(death_signal),  # noqa: PLW1509 - no imports, no locks in it
         pass_fds=tuple(keep_open),
         start_new_session=own_session,

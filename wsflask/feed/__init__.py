@@ -13,13 +13,16 @@ from .base import Change, Feed, Gap, HistoryLost, Subscription, Touch
 __all__ = ["Change", "Feed", "Gap", "HistoryLost", "Subscription", "Touch", "create_feed"]
 
 
-def create_feed(settings: Settings) -> Feed:
+def create_feed(settings: Settings, secret: bytes = b"") -> Feed:
     """Return the feed that the setting `WSFLASK_FEED` names; "auto" asks the database what it is. May switch.
 
     A database that does not answer is taken for a replica set: that feed waits for it.
 
+    Args:
+        secret: of the server; what goes through Redis is signed with it.
+
     Raises:
-        ConfigError: there is no such feed.
+        ConfigError: there is no such feed, or it needs what is not there.
     """
     kind = settings.feed
     if kind == "auto":
@@ -32,7 +35,13 @@ def create_feed(settings: Settings) -> Feed:
         from .signals import SignalFeed
 
         return SignalFeed(settings)
-    raise ConfigError(f"there is no feed {settings.feed!r}; write 'auto', 'mongo' or 'signals'")
+    if kind == "redis":
+        try:
+            from .redis import RedisFeed
+        except ModuleNotFoundError as error:
+            raise ConfigError("WSFLASK_FEED is 'redis', which needs a package: pip install 'wsflask[redis]'") from error
+        return RedisFeed(settings, secret)
+    raise ConfigError(f"there is no feed {settings.feed!r}; write 'auto', 'mongo', 'signals' or 'redis'")
 
 
 def _is_standalone(settings: Settings) -> bool:

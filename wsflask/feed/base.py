@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ class Feed(ABC):
         self._settings = settings
         self._lock = threading.Lock()
         self._subscriptions: tuple[Subscription, ...] = ()
+        self._epoch = secrets.token_hex(8)
 
     @abstractmethod
     def start(self) -> None:
@@ -43,6 +45,11 @@ class Feed(ABC):
     @abstractmethod
     def position(self) -> str:
         """The moment up to which every change has been handed to the subscriptions; "" before there is one."""
+
+    @property
+    def epoch(self) -> str:
+        """Names the history that positions belong to, the same in every worker; by default each process has its own."""
+        return self._epoch
 
     @property
     @abstractmethod

@@ -24,6 +24,11 @@ class Late:
         self._decoded: dict[str, Any] | None = None
 
     @property
+    def raw(self) -> bytes:
+        """The document as BSON."""
+        return self._raw
+
+    @property
     def decoded(self) -> dict[str, Any]:
         """The document, the same object for all."""
         if self._decoded is None:
@@ -51,6 +56,11 @@ class Change:
     def document(self) -> dict[str, Any] | None:
         """As stored: database field names and BSON types; of a delete the last state, if that is kept, else None."""
         return self.image.decoded if isinstance(self.image, Late) else self.image
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether the document could not be looked up, as it is deleted since: that follows, and this tells nothing."""
+        return self.image is None and self.op != "D"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 from ..config import Settings
 from ..errors import ConfigError
 from ..tasks import Task, spawn
-from .base import Feed, Gap, HistoryLost, Namespace, Touch, namespace_of
-from .pipeline import pipeline_for, told_by
+from .base import Change, Feed, Gap, HistoryLost, Namespace, Touch, namespace_of
+from .epoch import read_epoch
+from .pipeline import pipeline_for, stage_options, told_by
 from .positions import moment_after, timestamp_of
 from .progress import Progress
 from .tail import Event, Tail
@@ -41,15 +42,14 @@ _PAUSE = 0.002
 _SILENCE = 3.0
 #: Milliseconds after which a silent connection is given up. Long enough to search a large oplog for the position.
 _SOCKET_MS = 10_000
+#: Connections of the reader: one follows, one ends what was followed before; others may follow beside it.
+_CONNECTIONS = 4
 #: Milliseconds to look for a primary in one attempt.
 _SELECTION_MS = 2_000
 #: Seconds before a second attempt to follow the database; doubles up to `_LONGEST`, with jitter.
 _FIRST, _LONGEST = 0.1, 5.0
 #: Seconds that stop() waits for the reader.
 _STOP = 5.0
-#: First wire version with pre-images, MongoDB 6.0.
-_PRE_IMAGES = 17
-
 #: Reads of the history that go on at the same time, each with a connection; more wait for their turn.
 _HISTORIES = 4
 
@@ -61,6 +61,8 @@ class MongoFeed(Feed):
         super().__init__(settings)
         self._progress = Progress()
         self._is_open = False
+        #: Whether the epoch is the database's.
+        self._is_known = False
         self._heard = 0.0
         self._pid = 0
         self._client: MongoClient[dict[str, Any]] | None = None
@@ -72,14 +74,14 @@ class MongoFeed(Feed):
 
     def start(self) -> None:
         """Fix the position and begin to read. Without a database it goes on trying, and tells of a gap. May switch."""
-        if self._pid == os.getpid():
+        if self._is_started:
             return
         if self._pid:
             self._lost = "the process was forked"
         self._pid = os.getpid()
         self._progress.lose()
         self._stopped = threading.Event()
-        self._client = self._new_client(maxPoolSize=2, socketTimeoutMS=_SOCKET_MS)
+        self._client = self._new_client(maxPoolSize=_CONNECTIONS, socketTimeoutMS=_SOCKET_MS)
         timeout = int(self._settings.database_timeout * 1000)
         self._historian = self._new_client(maxPoolSize=_HISTORIES, socketTimeoutMS=timeout, connect=False)
         tail: Tail | None = None
@@ -89,6 +91,11 @@ class MongoFeed(Feed):
             self._lost = "the database could not be followed from the start"
             _log.warning("the feed can not follow the database yet: %s", _line(error))
         self._reader = spawn("wsflask-feed", self._read, self._client, tail, self._stopped)
+
+    @property
+    def _is_started(self) -> bool:
+        """Whether it was started in this process."""
+        return self._pid == os.getpid()
 
     def stop(self) -> None:
         """Stop reading, close the client and every subscription. May switch; may be called twice."""
@@ -145,10 +152,8 @@ class MongoFeed(Feed):
 
     def _open(self, client: MongoClient[dict[str, Any]]) -> Tail:
         """Open the stream where the first of the subscriptions has to go on, else at the present. May switch."""
-        hello = client.admin.command("hello")
-        options = {"fullDocument": "updateLookup"}
-        if hello.get("maxWireVersion", 0) >= _PRE_IMAGES:
-            options["fullDocumentBeforeChange"] = "whenAvailable"
+        options = stage_options(client.admin.command("hello"))
+        self._note_epoch(read_epoch(client, mongoengine.get_db().name))
         opened = self._progress.reopen()
         for subscription in self._subscriptions:
             subscription.skip_told()
@@ -161,12 +166,23 @@ class MongoFeed(Feed):
             self._progress.advance(tail.position)
         return tail
 
+    def _note_epoch(self, epoch: str) -> None:
+        """Note whose history it is; another than before is a gap, at the same position."""
+        is_other, position = self._is_known and epoch != self._epoch, self._progress.position
+        self._epoch, self._is_known = epoch, True
+        if is_other and position:
+            self._dispatch_gap(Gap(position, "the database is another one"))
+
     def _read(self, client: MongoClient[dict[str, Any]], tail: Tail | None, stopped: threading.Event) -> None:
         """Follow the database until stopped, through every outage."""
         delay = _FIRST
         while not stopped.is_set():
             began = self._progress.position
             try:
+                if tail is None:
+                    self._follow_another(stopped)
+                    if stopped.is_set():
+                        break
                 tail = tail or self._open(client)
                 self._tell_lost(tail)
                 self._follow(tail, stopped)
@@ -186,7 +202,7 @@ class MongoFeed(Feed):
         """Hand on what the stream tells, until stopped, or until it ends or other collections are wanted too."""
         opened = time.monotonic()
         self._heard, self._is_open, busy = opened, True, 0.0
-        while not stopped.is_set() and self._progress.is_current and not tail.is_over:
+        while self._goes_on(tail, stopped):
             events = tail.read(_EARLY_MS if self._heard - opened < _EARLY else _AWAIT_MS)
             self._heard = time.monotonic()
             self._hand_on(events, tail.position, tail.options)
@@ -195,9 +211,16 @@ class MongoFeed(Feed):
                     time.sleep(_PAUSE)
                 busy = self._heard
 
+    def _goes_on(self, tail: Tail, stopped: threading.Event) -> bool:
+        """Return whether the stream is still the one to follow."""
+        return not stopped.is_set() and self._progress.is_current and not tail.is_over
+
+    def _follow_another(self, stopped: threading.Event) -> None:
+        """Follow what tells the same for less, as long as it does; here there is nothing. May switch."""
+
     def _hand_on(self, events: list[tuple[str, Event]], reached: str, options: CodecOptions[dict[str, Any]]) -> None:
         watched = self._progress.opened
-        told = [entry for seq, event in events for entry in told_by(seq, event, watched, options)]
+        told = [entry for seq, event in events for entry in told_by(seq, event, watched, options) if is_told(entry[1])]
         with self._lock:  # who begins to watch meanwhile begins before all of it, or after
             self._dispatch(told, reached, watched)
             self._progress.advance(reached)
@@ -219,6 +242,11 @@ class MongoFeed(Feed):
             reason, self._lost = self._lost, ""
             _log.warning("the feed has a gap: %s", reason)
             self._dispatch_gap(Gap(tail.position, reason))
+
+
+def is_told(item: Change | Gap) -> bool:
+    """Return whether subscriptions get this."""
+    return not (isinstance(item, Change) and item.is_overtaken)
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -13,10 +13,13 @@ from .changes import Change, Gap, Late
 from .subscription import Namespace
 from .tail import Event
 
-__all__ = ["OPS", "pipeline_for", "told_by"]
+__all__ = ["OPS", "pipeline_for", "stage_options", "told_by"]
 
 #: What happens to documents, by MongoDB's name.
 OPS = {"insert": "I", "update": "U", "replace": "U", "delete": "D"}
+
+#: First wire version with pre-images, MongoDB 6.0.
+_PRE_IMAGES = 17
 
 #: An event with more than one image of a document, or with an image and the new values, may be larger than an event
 #: can be, and end the stream. One of them is needed.
@@ -45,21 +48,24 @@ def pipeline_for(namespaces: Iterable[Namespace], *, with_image: bool = True) ->
     return [{"$match": {"$or": wanted}}, {"$project": _ONE_IMAGE if with_image else _NO_IMAGE}]
 
 
+def stage_options(hello: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what else to ask of the server that answered so: documents, and their last states where it keeps them."""
+    options = {"fullDocument": "updateLookup"}
+    if hello.get("maxWireVersion", 0) >= _PRE_IMAGES:
+        options["fullDocumentBeforeChange"] = "whenAvailable"
+    return options
+
+
 def told_by(
     seq: str, event: Event, watched: frozenset[Namespace], options: CodecOptions[dict[str, Any]]
 ) -> list[tuple[Namespace, Change | Gap]]:
-    """Return what an event tells, and to those who watch which of the collections.
-
-    That is nothing if a document could not be looked up, as it is deleted since: that follows.
-    """
+    """Return what an event tells, and to those who watch which of the collections; also changes that are overtaken."""
     kind = event["operationType"]
     op = OPS.get(kind)
     if op is not None:
         place = event["ns"]
         namespace = place["db"], place["coll"]
         document = event.get("fullDocumentBeforeChange" if op == "D" else "fullDocument")
-        if document is None and op != "D":
-            return []
         if isinstance(document, RawBSONDocument):
             document = Late(bytes(document.raw), options)
         return [(namespace, Change(seq, op, namespace[1], event["documentKey"]["_id"], document))]

@@ -30,6 +30,11 @@ class Progress:
         with self._lock:
             self._wanted |= namespaces
 
+    @property
+    def wanted(self) -> frozenset[Namespace]:
+        """The collections that anybody here watches, or did."""
+        return self._wanted
+
     def reopen(self) -> frozenset[Namespace]:
         """Return the collections for the next stream."""
         with self._lock:

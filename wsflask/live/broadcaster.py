@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Broadcaster(Service):
     """
 
     channel = "documents"
+    keeps_publications = False
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
@@ -67,6 +69,8 @@ class Broadcaster(Service):
         #: Takes in what changes.
         self.intake = Intake(self.views)
         self._followed = Following(server, self.views, self.intake, self.channel)
+        #: How often a subscription began with each of the states of its reply.
+        self._begun: Counter[str] = Counter()
 
     def _load(self, query: Query, settings: Settings, position: Callable[[], str]) -> Loaded:
         """Find the rows of a query at the feed's position, once the feed has come to what was written just now."""
@@ -155,6 +159,7 @@ class Broadcaster(Service):
         )
         parameters["view"] = subscriber.view.name
         self.views.wait(subscriber)
+        self._begun[subscriber.state] += 1
         try:
             if answers:
                 ws.reply(_answer(asked.class_name, subscriber))
@@ -222,6 +227,12 @@ class Broadcaster(Service):
             ws.close(CloseCode.POSITION_LOST, "position lost")
 
     # --- for the server's own code
+
+    def statistics(self) -> dict[str, Any]:
+        """Return how many views, rows and subscriptions there are, and how subscriptions began."""
+        began = {state: self._begun[state] for state in ("loaded", "resumed", "reset")}
+        views = self.views
+        return {"views": len(views), "rows": views.index.rows, "subscriptions": len(list(views.watchers)), **began}
 
     @property
     def active_connections(self) -> dict[str, dict[Connection, dict[str, Any]]]:

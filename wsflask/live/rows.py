@@ -57,12 +57,14 @@ class RowsView(View):
         if self._kept is not None:
             self._kept.take(key, row)
         if row is None:
-            return [self._gone(change)] if self._members.pop(key, None) is not None else []
+            return [self._gone(change, key)] if self._members.pop(key, None) is not None else []
         found, known = digest(row.body), self._members.get(key)
         self._members[key] = found
         if known == found:
             return []
-        return [Emission("I" if known is None or known is _Unsure.NEW else "U", row.body)]
+        if known is None or known is _Unsure.NEW:
+            return [Emission("I", row.body)]  # without a key: it stays, and what follows finds a row at the client
+        return [Emission("U", row.body, key=key)]
 
     def _adopt(self, loaded: Loaded) -> list[Emission]:
         self._note_shown(loaded.rows)

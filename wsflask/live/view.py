@@ -126,6 +126,9 @@ class Emission:
     body: bytes
     #: In an ordered view the id, as JSON, of the row in front; b"null": there is none.
     after: bytes | None = None
+    #: Of an update, the row's key, where the next one may take its place in the outbox of a slow client; also of what
+    #: removes the row, and drops an update that waits.
+    key: Hashable = None
 
 
 class View(ABC):
@@ -224,14 +227,14 @@ class View(ABC):
     def _take(self, key: Hashable, row: Row | None, change: Change) -> list[Emission]:
         """Take a changed row in; None: it is no row (any more)."""
 
-    def _gone(self, change: Change) -> Emission:
+    def _gone(self, change: Change, key: Hashable = None) -> Emission:
         """Return how subscribers are told that a row is gone."""
         if change.op != "D":
-            return Emission("R", dumps({"_id": change.id}))
+            return Emission("R", dumps({"_id": change.id}), key=key)
         if self.shows(change.document) and not self._projection.expands:
             assert change.document is not None
-            return Emission("D", dumps(self._projection.row(change.document, _NO_REFERENCES)))
-        return Emission("D", dumps({"_id": change.id}))
+            return Emission("D", dumps(self._projection.row(change.document, _NO_REFERENCES)), key=key)
+        return Emission("D", dumps({"_id": change.id}), key=key)
 
     def rows_with(self, documents: Collection[Shown]) -> set[Hashable]:
         """Return the rows that show one of these documents, which have changed."""
@@ -304,7 +307,8 @@ class View(ABC):
         payload = b'{"doc_class":%b,"op":"%b","seq":"%b","view":"%b","message":%b%b}' % (
             self._head, emission.op.encode(), seq.encode(), self.name.encode(), emission.body, after,
         )  # fmt: skip
-        return Message("documents", payload_json=payload, seq=seq or None)
+        key = (self.name, emission.key) if emission.key is not None else None
+        return Message("documents", payload_json=payload, seq=seq or None, key=key, is_last=emission.op != "U")
 
     def notice(self, op: str, seq: str, **more: Any) -> Message:
         """Return a message about the view as a whole: "reset" (drop your rows), "end" (it is over)."""

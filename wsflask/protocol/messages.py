@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Hashable
 from typing import Any, Final
 
 from ..encoding import dumps, quote
@@ -11,7 +12,7 @@ from .codes import ERRORS
 from .deflate import deflate
 from .frames import COMPRESSED, TEXT, frame
 
-__all__ = ["PLAIN", "V1", "Message", "compressed", "error_message", "is_channel_name"]
+__all__ = ["PLAIN", "V1", "KeyedFrame", "Message", "compressed", "error_message", "is_channel_name"]
 
 #: The form for clients that offer no subprotocol: channel and payload, nothing else.
 PLAIN: Final = "plain"
@@ -35,6 +36,14 @@ def is_channel_name(name: object) -> bool:
     return isinstance(name, str) and _CHANNEL.match(name) is not None
 
 
+class KeyedFrame(bytes):
+    """A frame that drops another, with the same key, which still waits for a slow client."""
+
+    key: Hashable
+    #: Whether no later frame drops this one.
+    is_last: bool
+
+
 class Message:
     """One message of the server: encoded once, framed once for each form, shared by all who get it.
 
@@ -44,9 +53,12 @@ class Message:
         payload_json: the payload already encoded, instead of `payload`.
         seq: position for those who come back; only in the form v1.
         id: the request this answers; only in the form v1.
+        key: of the messages of a channel with one key only the newest is kept while they wait for a slow client: each
+            has to tell all that the earlier ones did. None: every message is kept.
+        is_last: whether what comes later, even with this key, leaves this message where it is: it ends something.
     """
 
-    __slots__ = ("_frames", "channel", "id", "payload_json", "seq")
+    __slots__ = ("_frames", "channel", "id", "is_last", "key", "payload_json", "seq")
 
     def __init__(
         self,
@@ -56,11 +68,15 @@ class Message:
         payload_json: bytes | None = None,
         seq: str | None = None,
         id: str | None = None,  # noqa: A002 - the wire's own word
+        key: Hashable = None,
+        is_last: bool = False,
     ) -> None:
         self.channel = channel
         self.payload_json = dumps(payload) if payload_json is None else payload_json
         self.seq = seq
         self.id = id
+        self.key = key
+        self.is_last = is_last
         self._frames: dict[str, bytes] | None = None
 
     def text(self, form: str) -> bytes:
@@ -80,8 +96,13 @@ class Message:
             frames = self._frames = {}
         found = frames.get(form)
         if found is None:
-            found = frames[form] = self._make_frame(form)
+            found = frames[form] = self._make_frame(form) if self.key is None else self._make_keyed(form)
         return found
+
+    def _make_keyed(self, form: str) -> KeyedFrame:
+        keyed = KeyedFrame(self._make_frame(form))
+        keyed.key, keyed.is_last = (self.channel, self.key), self.is_last
+        return keyed
 
     def _make_frame(self, form: str) -> bytes:
         if form in (V1, PLAIN):

@@ -14,6 +14,9 @@ from .clipboard_entries import render
 
 __all__ = ["Board", "Boards"]
 
+#: Key of the messages with a clipboard: each tells the whole of it.
+_WHOLE = "clipboard"
+
 
 @dataclass(slots=True, eq=False)
 class Board:
@@ -39,7 +42,7 @@ class Boards:
         self._channel = channel
         self._boards: dict[str, Board] = {}
         #: What most users have.
-        self._empty = Message(channel, payload_json=render(None), seq=_seq(0))
+        self._empty = Message(channel, payload_json=render(None), seq=_seq(0), key=_WHOLE)
         # A state and the messages that tell of it belong together: sending never blocks.
         self._lock = threading.RLock()
 
@@ -142,7 +145,7 @@ class Boards:
     def _message(self, state: Mapping[str, Any]) -> Message:
         if state["rev"] == 0 and not state.get("entries"):
             return self._empty
-        return Message(self._channel, payload_json=render(state), seq=_seq(state["rev"]))
+        return Message(self._channel, payload_json=render(state), seq=_seq(state["rev"]), key=_WHOLE)
 
     @staticmethod
     def _tidy(board: Board) -> None:

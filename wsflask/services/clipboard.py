@@ -19,6 +19,7 @@ from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
 from ..gather import Gather
 from ..hub import turn_away
+from ..ledger import command_id
 from ..service import Host, Service
 from .boards import Boards
 from .clipboard_entries import Edit, Limits, Raw, add, data_entry, flush, parse, remove, render
@@ -33,8 +34,6 @@ _log = logging.getLogger(__name__)
 _BATCH = 1000
 #: Clipboards that are loaded, or compared after a gap, by one pair of queries: each may hold a megabyte.
 _CHUNK = 100
-#: Bytes of a command id.
-_COMMAND_ID = 64
 
 
 class Clipboard(Service):
@@ -44,6 +43,7 @@ class Clipboard(Service):
     """
 
     channel = "clipboard"
+    keeps_publications = False
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
@@ -124,12 +124,11 @@ class Clipboard(Service):
         """Handle a command; the answer is the new clipboard, and every tab of the user gets it too."""
         if not isinstance(message, dict):
             raise Refusal("bad_data")
-        name, command = message.get("action"), message.get("cmd_id")
+        name = message.get("action")
         action = self._actions.get(name) if isinstance(name, str) else None
         if action is None:
             raise Refusal("bad_action")
-        if command is not None and not (isinstance(command, str) and 0 < len(command.encode()) <= _COMMAND_ID):
-            raise Refusal("bad_data")
+        command = command_id(message)
         if "data" not in message and action != self._flush:
             raise Refusal("bad_data")
         with self._boards.command(ws):

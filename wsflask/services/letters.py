@@ -18,6 +18,8 @@ __all__ = ["Letter", "Letters"]
 #: Makes the message for a count of unread notifications and the label of the newest.
 Letter = Callable[[int, str], Message]
 
+#: Key of the messages with a count and nothing else: each says how many there are in all.
+_COUNT = "unread"
 #: Messages with a count that are kept for the next who has it too.
 _KEPT = 256
 
@@ -61,7 +63,7 @@ class Letters:
         return self.label(inbox.category)
 
     def _new_count(self, unread: int, label: str) -> Message:
-        return Message(self._service.channel, {"unread": unread, "category": label})
+        return Message(self._service.channel, {"unread": unread, "category": label}, key=_COUNT)
 
     @cached_property
     def _settings(self) -> Settings:

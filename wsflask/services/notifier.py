@@ -9,14 +9,17 @@ from typing import Any
 
 import pymongo
 from bson import ObjectId
+from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..connection import Connection
 from ..documents import Notification, NotificationState, is_read, mark_all_read, mark_read, read_state
 from ..documents.reading import addressed_to, notifications, unread_query
+from ..documents.transactions import majority, taking_part
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
+from ..ledger import command_id
 from ..service import Host, Service
 from .mailroom import Mailroom
 
@@ -32,29 +35,32 @@ class Notifier(Service):
     """Tell every user of notifications as they arrive, and of the unread count whenever it changes."""
 
     channel = "notifications"
+    keeps_publications = False
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
         self._mailroom = Mailroom(self)
         self._lock = threading.Lock()
         self._changes: Subscription | None = None
-        self._actions: dict[str, Callable[[Connection, Any], Any]] = {
+        self._actions: dict[str, Callable[[Connection, Any, str | None], Any]] = {
             "mark_read": self._mark_read,
             "mark_all_read": self._mark_all_read,
             "list": self._list,
         }
 
     @classmethod
-    def notify(cls, notification: Notification) -> Notification:
+    def notify(cls, notification: Notification, session: ClientSession | None = None) -> Notification:
         """Save the notification; its recipients see it at once, wherever they are connected. May switch.
 
         From any process or thread with a MongoEngine connection; no server needs to run. When it returns, a majority
-        of the replica set has the notification, and nothing short of deleting it takes it away again.
+        of the replica set has the notification, and nothing short of deleting it takes it away again. In a
+        transaction, that of the session or one that is bound to the context: its recipients see it if that commits.
         """
         if not isinstance(notification, Notification):
             raise TypeError(f"notify() takes a wsflask.Notification, not {type(notification).__name__}")
-        with pymongo.timeout(Settings().database_timeout):
-            return notification.save(write_concern={"w": "majority"})
+        type(notification)._get_collection()  # its indexes are not made in a transaction
+        with pymongo.timeout(Settings().database_timeout), taking_part(session):
+            return notification.save(write_concern=majority())
 
     # --- hooks
 
@@ -78,8 +84,9 @@ class Notifier(Service):
         action = self._actions.get(name) if isinstance(name, str) else None
         if action is None:
             raise Refusal("bad_action")
+        command = command_id(message)
         with self._timeout():
-            return action(ws, message.get("data"))
+            return action(ws, message.get("data"), command)
 
     def run(self) -> None:
         """Relay what arrives, until the feed ends."""
@@ -114,23 +121,23 @@ class Notifier(Service):
 
     # --- requests
 
-    def _mark_read(self, ws: Connection, data: Any) -> None:
+    def _mark_read(self, ws: Connection, data: Any, command: str | None) -> None:
         if not isinstance(data, dict):
             raise Refusal("bad_data")
-        state = mark_read(ws.user_id, ws.groups, _id_in(data.get("id")))
+        state = mark_read(ws.user_id, ws.groups, _id_in(data.get("id")), command=command)
         if state is None:
             raise Refusal("not_found")
         self._marked(ws, state)
 
-    def _mark_all_read(self, ws: Connection, data: Any) -> None:
-        self._marked(ws, mark_all_read(ws.user_id, ws.groups))
+    def _mark_all_read(self, ws: Connection, data: Any, command: str | None) -> None:
+        self._marked(ws, mark_all_read(ws.user_id, ws.groups, command=command))
 
     def _marked(self, ws: Connection, state: dict[str, Any]) -> None:
         """Tell the user's tabs here at once; those elsewhere hear of it by the feed."""
         self._mailroom.take(Change("", "U", NotificationState._get_collection_name(), ws.user_id, state))
         self._mailroom.reply(ws, {})
 
-    def _list(self, ws: Connection, data: Any) -> None:
+    def _list(self, ws: Connection, data: Any, _: str | None) -> None:
         before, limit, unread_only = _page_in(data)
         state = read_state(ws.user_id)
         query = unread_query(ws.user_id, ws.groups, state) if unread_only else addressed_to(ws.user_id, ws.groups)

@@ -1,0 +1,1 @@
+"""Faults on purpose, under load: what was written, compared with what every tab surfaced."""

@@ -1,0 +1,118 @@
+"""Faults: python -m tests.faults."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import click
+
+from .report import report, summary
+from .rows import Row, load_rows
+from .stand import FULL, QUICK, Needs, Stand
+from .trial import Trial
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="The short form of the short set, under six minutes.")
+@click.option("--short", is_flag=True, help="The short form of each row, with a small load.")
+@click.option("--only", multiple=True, metavar="ROW", help="Run this row; may be given several times.")
+@click.option("--seed", type=int, help="Repeat the run of this seed.")
+@click.option("--list", "is_listed", is_flag=True, help="Name the rows, and end.")
+@click.option("--report", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write a report in Markdown.")
+@click.option("--mutate", "mutation", metavar="NAME", help="Take out what has to be there: this must go red.")
+@click.option("--mutations", is_flag=True, help="Do so with each mutation, and end well if all go red.")
+def main(
+    *,
+    quick: bool,
+    short: bool,
+    only: tuple[str, ...],
+    seed: int | None,
+    is_listed: bool,
+    path: Path | None,
+    mutation: str | None,
+    mutations: bool,
+) -> None:
+    """Do harm to wsflask under load, and count what was lost, surfaced twice, out of order, leaked or late.
+
+    Ends with status 1 when something was, or when a fault did not really happen.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped then, too
+    if mutation or mutations:
+        from .mutations import run_mutations
+
+        sys.exit(not run_mutations([mutation] if mutation else None, say))
+    rows = load_rows()
+    if is_listed:
+        for each in rows.values():
+            click.echo(f"{each.name:22} {'quick' if each.is_quick else '     '} {each.fault}")
+        return
+    unknown = [name for name in only if name not in rows]
+    if unknown:
+        raise click.UsageError(f"there is no row {unknown[0]}; --list names them")
+    is_short = quick or short
+    chosen = [each for each in rows.values() if each.name in only or (not only and (each.is_quick or not quick))]
+    if seed is None:
+        seed = random.SystemRandom().randrange(1 << 30)
+    say(f"seed {seed}")
+    trials, skipped = _run(chosen, seed, is_short=is_short)
+    if path is not None:
+        path.write_text(report(trials, skipped, rows, QUICK if is_short else FULL))
+    for trial in trials:
+        click.echo(f"{trial.row}: {'green' if trial.is_green else 'RED'} in {trial.seconds:.0f} s")
+    click.echo(summary(trials))
+    sys.exit(not all(trial.is_green for trial in trials))
+
+
+def _run(chosen: list[Row], seed: int, *, is_short: bool) -> tuple[list[Trial], list[tuple[Row, str]]]:
+    trials: list[Trial] = []
+    skipped = [(each, reason) for each in chosen if (reason := each.obstacle())]
+    for each, reason in skipped:
+        say(f"{each.name}: not run: {reason}")
+    wanted = [each for each in chosen if each not in [row for row, _ in skipped]]
+    groups: dict[Needs, list[Row]] = {}
+    for each in wanted:
+        groups.setdefault(each.needs, []).append(each)
+    for needs, group in groups.items():
+        with contextlib.ExitStack() as stack:
+            stand = stack.enter_context(Stand(needs, QUICK if is_short else FULL, seed, say))
+            for each in group:
+                trial = _try(each, stand, seed, is_short=is_short)
+                trials.append(trial)
+    order = {each.name: number for number, each in enumerate(wanted)}
+    return sorted(trials, key=lambda trial: order[trial.row]), skipped
+
+
+def _try(row: Row, stand: Stand, seed: int, *, is_short: bool) -> Trial:
+    say(f"{row.name}: {row.fault}; to repeat: make faults ARGS='--only {row.name} --seed {seed}'")
+    trial = Trial(row.name, is_short, seed, say)
+    started = time.monotonic()
+    try:
+        if not row.needs.is_empty:
+            stand.go()
+        row.act(stand, trial)
+        if row.is_judged:
+            stand.rest(trial)
+        stand.tidy()
+    except Exception:
+        trial.check(traceback.format_exc(limit=-4), holds=False)
+    trial.seconds = time.monotonic() - started
+    if not trial.is_green:
+        for line in stand.server.log().splitlines()[-15:]:
+            say(f"  | {line[:240]}")
+    say(f"{row.name}: {'green' if trial.is_green else 'RED'} in {trial.seconds:.0f} s, {trial.counts()}")
+    return trial
+
+
+def say(text: str) -> None:
+    """Tell what happens, beside the output."""
+    click.echo(f"{time.strftime('%H:%M:%S')} {text}", err=True)
+
+
+if __name__ == "__main__":
+    main()
