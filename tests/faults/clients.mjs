@@ -52,6 +52,8 @@ class Tab {
   resets = [];
   health = [];
   pings = [];
+  /** Streams that the server has. */
+  streams = [];
   counts = { opened: 0, resumed: 0, reset: 0, loads: 0, changes: 0, viewResets: 0, errors: {} };
   since = 0;
   isReady = false;
@@ -147,6 +149,7 @@ class Tab {
   }
 
   #stream({ stream, state }) {
+    if (!this.streams.includes(stream)) this.streams.push(stream);
     if (state === "resumed") this.counts.resumed += 1;
     if (state !== "reset") return;
     this.counts.reset += 1;
@@ -227,8 +230,9 @@ class Tab {
   tell() {
     const shows = [...this.#shown];
     const { name, user } = this.options;
-    const { arrivals, messages, steps, commands, states, resets, health, pings, counts, since } = this;
-    return { name, user, since, arrivals, messages, steps, commands, states, resets, health, pings, counts, shows };
+    const { arrivals, messages, steps, commands, states, resets, health, pings, streams, counts, since } = this;
+    const log = { arrivals, messages, steps, commands, states, resets, health, pings };
+    return { name, user, since, streams, counts, shows, ...log };
   }
 
   rest() {

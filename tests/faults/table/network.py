@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 
-from wsflask.testing import Faults
+from wsflask.testing import Faults, Proxy
 
 from ..rows import row
 from ..stand import Needs, Stand
 from ..trial import Trial
 
-#: Seconds that a connection lives; seconds for which the proxy does one kind of harm; seconds between two reloads.
-_LIFE, _PHASE, _RELOAD = 2.0, 10.0, 1.0
+__all__ = ["harm"]
+
+#: Seconds that a connection lives; seconds for which the proxy does one kind of harm, at most.
+_LIFE, _PHASE = 2.0, 10.0
 
 #: What the proxy does beside cutting.
 _KINDS = (
@@ -24,6 +27,21 @@ _KINDS = (
 )
 
 
+def harm(proxy: Proxy, seconds: float, *, each_second: Callable[[], None] = lambda: None) -> tuple[int, int]:
+    """Have a proxy cut everything, in all ways that it knows; return how many cuts there were, and how many midway."""
+    before, ends, number = proxy.count(), time.monotonic() + seconds, 0
+    while time.monotonic() < ends:
+        proxy.set(_KINDS[number % len(_KINDS)])
+        number += 1
+        turn = min(time.monotonic() + min(_PHASE, seconds / len(_KINDS)), ends)
+        while time.monotonic() < turn:
+            time.sleep(1)
+            each_second()
+    proxy.set(Faults())
+    after = proxy.count()
+    return after.cuts + after.resets - before.cuts - before.resets, after.midway - before.midway
+
+
 @row(
     "cuts",
     "every connection cut every 2 s for 10 minutes (delay, cut at any byte, RST, one-byte chunks), pages reloaded",
@@ -31,25 +49,20 @@ _KINDS = (
     needs=Needs(proxy=True),
 )
 def cut(stand: Stand, trial: Trial) -> None:
-    rng = random.Random(f"cuts {stand.seed}")
-    seconds, phase = (20.0, 4.0) if trial.is_short else (600.0, _PHASE)
-    ends = time.monotonic() + seconds
-    before, reloads, number = stand.proxy.count(), 0, 0
-    while time.monotonic() < ends:
-        stand.proxy.set(_KINDS[number % len(_KINDS)])
-        number += 1
-        turn = min(time.monotonic() + phase, ends)
-        while time.monotonic() < turn:
-            stand.wait(_RELOAD)
-            stand.fleet.all("reload", [rng.choice(stand.fleet.names)])
-            reloads += 1
-    stand.proxy.set(Faults())
-    after = stand.proxy.count()
-    cuts, resets = after.cuts - before.cuts, after.resets - before.resets
+    rng = random.Random(f"reloads {stand.seed}")
+    reloads = 0
+
+    def reload() -> None:
+        nonlocal reloads
+        stand.fleet.all("reload", [rng.choice(stand.fleet.names)])
+        reloads += 1
+
+    seconds = 20.0 if trial.is_short else 600.0
+    cuts, midway = harm(stand.proxy, seconds, each_second=reload)
     # A tab is away for a while after each cut: this is a third of what it would be without.
     least = len(stand.fleet.names) * seconds / (_LIFE * 6)
-    trial.saw(f"{cuts} cuts and {resets} resets, {after.midway - before.midway} midway", cuts + resets >= least)
-    trial.saw("some cuts went through a message", after.midway > before.midway)
+    trial.saw(f"{cuts} cuts", cuts >= least)
+    trial.saw(f"{midway} of them went through a message", midway)
     told = stand.fleet.collect()
     trial.note(
         f"{sum(each['counts']['opened'] for each in told)} connections, {reloads} reloads, "

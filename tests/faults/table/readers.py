@@ -20,7 +20,8 @@ _CLOSED = 14.0
 _MOST = 1024 * 1024 + 2 * _BYTES
 #: Seconds that are waited: kernels take some megabytes before anything waits.
 _PATIENCE = 32.0
-_FLOOR = 0.1
+#: Seconds below which a latency is not called doubled: two cores are shared by all that takes part.
+_FLOOR = 0.15
 _SMALL = 4096
 
 

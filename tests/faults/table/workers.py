@@ -11,7 +11,7 @@ from ..stand import Stand
 from ..trial import Trial, percentile
 
 #: Seconds below which a latency is not called doubled: two cores are shared by all that takes part.
-_FLOOR = 0.1
+_FLOOR = 0.15
 
 
 @row("worker-killed", "kill -9 of a worker", "clients resumed within 3 s (p99); the other's latency at most doubled")
