@@ -38,7 +38,7 @@ _SILENCE, _LONGEST, _CALM = 0.7, 2.8, 60.0
 #: Seconds for which what was heard of the relay shows that it goes on.
 _RECENT = 1.0
 #: Seconds without an answer after which the feed no longer counts as live: some more than a detour takes.
-_LIVE = 4.0
+_LIVE = 3.0
 #: Milliseconds a read waits for more: also the longest delay of stop().
 _AWAIT_MS = 100
 #: Frames of one read; each may be some megabytes.
