@@ -15,7 +15,7 @@ say    = @printf '\033[1m%s\033[0m\n' '==> $(1)'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint check coverage walk bench bench-views clean
+.PHONY: help demo test lint check coverage walk faults cuts bench bench-views clean
 
 help:
 	@echo 'make demo      set up and run the demonstration on port $(PORT)'
@@ -26,6 +26,8 @@ help:
 	@echo 'make bench     set up and run all benchmarks, half an hour (QUICK=1: four minutes, and no peers but two)'
 	@echo 'make bench-views  what live views cost: changes, memory, queries, the way to the browser (QUICK=1: three minutes)'
 	@echo 'make walk      half an hour of random changes, compared with an oracle (QUICK=1: three minutes)'
+	@echo 'make faults    workers killed, databases frozen, networks cut, an hour (QUICK=1: under six minutes)'
+	@echo 'make cuts      every connection cut every 2 s for 10 minutes, beside Flask-SocketIO'
 	@echo 'make clean     remove the virtual environment and everything built'
 
 demo: $(VENV)/installed-demo
@@ -53,6 +55,14 @@ coverage: $(VENV)/installed-test
 walk: $(VENV)/installed-test
 	$(call say,Walk at random: writers$(,) clients$(,) rights that change$(,) workers that are killed)
 	@$(BIN)/python -m tests.walk $(if $(QUICK),--quick) $(ARGS)
+
+faults: $(VENV)/installed-test node_modules/.installed
+	$(call say,Do harm: kill$(,) freeze$(,) cut$(,) slow down; and count what is lost)
+	@$(BIN)/python -m tests.faults $(if $(QUICK),--quick) $(ARGS)
+
+cuts: $(BENCH)/installed benchmarks/node_modules/.installed node_modules/.installed
+	$(call say,Cut every connection every 2 s; beside Flask-SocketIO)
+	@$(BENCH)/bin/python -m benchmarks.cuts --beside flask-socketio $(if $(QUICK),--minutes 1) $(ARGS)
 
 bench: $(BENCH)/installed benchmarks/node_modules/.installed
 	$(call say,Build the load generator and the limit)
@@ -90,7 +100,7 @@ $(BIN)/python $(BENCH)/bin/python: %/bin/python:
 node_modules/.installed: $(wildcard package.json package-lock.json)
 ifneq ($(NPM),)
 ifneq ($(wildcard package-lock.json),)
-	$(call say,Install the type checker of the JavaScript client)
+	$(call say,Install the type checker of the JavaScript client$(,) and a WebSocket for it under Node)
 	@npm ci --silent --no-audit --no-fund
 endif
 endif

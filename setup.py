@@ -37,7 +37,7 @@ setup(
         "flask-login>=0.6.3",
         "gevent>=24.2",
         "mongoengine>=0.29",
-        "pymongo>=4.7",
+        "pymongo>=4.17",
         "msgspec>=0.18.6",
         "click>=8.1.3",
     ],

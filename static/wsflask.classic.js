@@ -32,6 +32,27 @@ function address({ url, path, port }, page, script = SCRIPT) {
   return found.href;
 }
 
+// --- wsflask/commands.js
+
+/** Commands: requests that are repeated until they are answered, and applied once. */
+
+/** A command is given up this long after it was given. */
+const COMMAND_MS = 30_000;
+
+/**
+ * Send a command. It is repeated after a lost connection and after "unavailable", under the same name: by it the server
+ * knows what it has applied. No other page and no other tab gives that name.
+ * @param {import("./messenger.js").Messenger} messenger
+ * @param {string} channel
+ * @param {object} payload
+ * @param {{ timeoutMs?: number }} [options] default 30,000 milliseconds
+ * @returns {Promise<import("./envelope.js").Envelope>} the answer; rejects with a WSFlaskError
+ */
+function command(messenger, channel, payload, { timeoutMs = COMMAND_MS } = {}) {
+  const name = crypto.getRandomValues(new Uint32Array(4)).join(".");
+  return messenger.request(channel, { ...payload, cmd_id: name }, { timeoutMs, lost: "resend" });
+}
+
 // --- wsflask/emitter.js
 
 /** Listeners of one object: a listener that throws is reported and stops nothing. */
@@ -50,7 +71,7 @@ function report(error) {
  * @template {object} Events value type of each event
  */
 class Emitter {
-  /** @type {Map<keyof Events, Set<{ listener: (value: any) => void }>>} */
+  /** @type {Map<keyof Events, Set<(value: any) => void>>} */
   #listeners;
 
   /** @param {(keyof Events)[]} names all events there are: a mistyped name fails at once */
@@ -71,9 +92,9 @@ class Emitter {
       throw new TypeError(`there is no event "${String(event)}"; there are: ${[...this.#listeners.keys()].join(", ")}`);
     }
     if (typeof listener !== "function") throw new TypeError("a listener is a function");
-    const entry = { listener };
-    listeners.add(entry);
-    return () => void listeners.delete(entry);
+    const call = (/** @type {Events[K]} */ value) => listener(value);
+    listeners.add(call);
+    return () => void listeners.delete(call);
   }
 
   /**
@@ -83,14 +104,102 @@ class Emitter {
    * @param {Events[K]} value
    */
   emit(event, value) {
-    for (const { listener } of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
+    for (const call of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
       try {
-        listener(value);
+        call(value);
       } catch (error) {
         report(error);
       }
     }
   }
+}
+
+// --- wsflask/envelope.js
+
+/** What the server says, checked once, here, before anything relies on it. */
+
+/**
+ * @typedef {object} Envelope
+ * @property {string} channel
+ * @property {any} payload
+ * @property {string} [id] the request this answers
+ * @property {string} [seq] position, where the channel has one
+ */
+
+/**
+ * @typedef {object} Limits what the server takes from one connection
+ * @property {number} messageBytes bytes of UTF-8 in one message
+ * @property {number} messagesPerSecond
+ * @property {number} burst messages at once before the rate counts
+ * @property {number} subscriptions views of documents
+ */
+
+/**
+ * @typedef {object} Welcome
+ * @property {number} heartbeatMs the server says something at least this often
+ * @property {Limits} limits
+ * @property {string[]} channels what the server has services for
+ */
+
+/**
+ * Whether a value from JSON is an object with keys.
+ * @param {unknown} value
+ * @returns {value is Record<string, any>}
+ */
+function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * Return the message in a frame, or null when it is none.
+ * @param {unknown} data
+ * @returns {Envelope | null}
+ */
+function parseEnvelope(data) {
+  try {
+    const message = JSON.parse(/** @type {string} */ (data));
+    return typeof message?.channel === "string" ? message : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Return a number of seconds as milliseconds.
+ * @param {unknown} seconds
+ * @param {number} byDefault seconds
+ * @param {number} most seconds
+ */
+function milliseconds(seconds, byDefault, most) {
+  return Math.min(positive(seconds, byDefault), most) * 1000;
+}
+
+/**
+ * Return the welcome in a payload; what is missing or nonsense gets the documented default.
+ * @param {unknown} payload
+ * @returns {Welcome}
+ */
+function readWelcome(payload) {
+  const { heartbeat, limits, channels } = Object(payload);
+  const { message_bytes: bytes, messages_per_second: rate, burst, subscriptions } = Object(limits);
+  return {
+    heartbeatMs: milliseconds(heartbeat, 25, 3600),
+    limits: {
+      messageBytes: positive(bytes, 65_536),
+      messagesPerSecond: positive(rate, 20),
+      burst: positive(burst, 60),
+      subscriptions: positive(subscriptions, 100),
+    },
+    channels: Array.isArray(channels) ? channels.filter((name) => typeof name === "string") : [],
+  };
+}
+
+/**
+ * @param {unknown} value
+ * @param {number} byDefault
+ */
+function positive(value, byDefault) {
+  return typeof value === "number" && value > 0 && value < Infinity ? value : byDefault;
 }
 
 // --- wsflask/protocol.js
@@ -119,6 +228,8 @@ const NOTIFICATIONS = "notifications";
 const CLIPBOARD = "clipboard";
 /** Channel of the views of documents. */
 const DOCUMENTS = "documents";
+/** Channel of who is here. */
+const PRESENCE = "presence";
 
 /** What a channel may be called. */
 const CHANNEL_NAME = /^[a-z][a-z0-9_.-]{0,63}$/;
@@ -149,8 +260,8 @@ const LOCAL_ERRORS = Object.freeze(
     disconnected: "Connection lost before the answer.",
     timeout: "No answer in time.",
     queue_full: "Too many requests wait.",
-    closed: "The connection is closed.",
-    bad_protocol: "The server does not speak wsflask.v1.",
+    closed: "Connection closed.",
+    bad_protocol: "This is no server of wsflask.v1.",
   }),
 );
 
@@ -197,12 +308,13 @@ function isFinal(code) {
 /**
  * @typedef {object} ChannelEvents
  * @property {any} message the payload of a message that answers no request
+ * @property {import("./client.js").StreamChange} reset what was missed is not known: the page has to ask for all it needs
  */
 
 /** What `ws.channel(name)` returns. */
 class Channel {
   /** @type {Emitter<ChannelEvents>} */
-  #events = new Emitter(["message"]);
+  #events = new Emitter(["message", "reset"]);
   #messenger;
 
   /**
@@ -216,6 +328,9 @@ class Channel {
     this.#messenger = messenger;
     this.name = name;
     messenger.route(name, ({ payload }) => this.#events.emit("message", payload));
+    messenger.route(RESERVED.stream, ({ payload }) => {
+      if (payload.state === "reset" && payload.channels.includes(name)) this.#events.emit("reset", payload);
+    });
   }
 
   /**
@@ -233,8 +348,20 @@ class Channel {
    * @param {{ timeoutMs?: number }} [options] default 10,000 milliseconds, then it rejects "timeout"
    * @returns {Promise<any>} the payload of the answer
    */
-  request(payload, { timeoutMs } = {}) {
-    return this.#messenger.request(this.name, payload, { timeoutMs });
+  async request(payload, { timeoutMs } = {}) {
+    return (await this.#messenger.request(this.name, payload, { timeoutMs })).payload;
+  }
+
+  /**
+   * Send a command: a request that is applied once. It waits for the connection, is repeated after a lost connection and
+   * after "unavailable", and carries a name (`cmd_id`) by which the service knows what it has applied.
+   * @param {object} payload what JSON can hold
+   * @param {{ timeoutMs?: number }} [options] default 30,000 milliseconds, then it rejects "timeout" or "unavailable"
+   * @returns {Promise<any>} the payload of the answer
+   */
+  async command(payload, options) {
+    if (!isObject(payload)) throw new TypeError("a command is an object");
+    return (await command(this.#messenger, this.name, payload, options)).payload;
   }
 
   /**
@@ -252,9 +379,6 @@ class Channel {
 
 /** The user's clipboard: the same entries in every tab and on every device. */
 
-
-/** A command is given up this long after it was given. */
-const COMMAND_MS = 30_000;
 
 /**
  * @typedef {object} DataEntry raw data
@@ -291,18 +415,15 @@ class Clipboard {
   /** @type {Entry[]} */
   #entries = [];
   #seq = "";
-  /** Whether nothing was heard on this connection: then its position need not be a later one. */
-  #isFresh = true;
-  /** Names this page's commands, so that one sent twice is applied once. */
-  #page = crypto.getRandomValues(new Uint32Array(4)).join("");
-  #commands = 0;
+  /** The latest position on this connection; none: the next need not be a later one. */
+  #latest = "";
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
     this.#messenger = messenger;
     messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
     messenger.watch(({ state }) => {
-      if (state === "open") this.#isFresh = true;
+      if (state === "open") this.#latest = "";
     });
   }
 
@@ -363,15 +484,10 @@ class Clipboard {
    * @param {unknown} data
    * @returns {Promise<Entry[]>}
    */
-  #command(action, data) {
-    const payload = { action, data, cmd_id: `${this.#page}.${++this.#commands}` };
-    return new Promise((resolve, reject) => {
-      this.#messenger.ask(CLIPBOARD, payload, { timeoutMs: COMMAND_MS, lost: "resend" }, (error, answer) => {
-        if (error) return reject(error);
-        if (answer.seq) this.#receive(answer.payload, answer.seq);
-        resolve(answer.payload);
-      });
-    });
+  async #command(action, data) {
+    const { payload, seq } = await command(this.#messenger, CLIPBOARD, { action, data });
+    if (seq) this.#receive(payload, seq);
+    return payload;
   }
 
   /**
@@ -381,10 +497,8 @@ class Clipboard {
    */
   #receive(entries, seq = "") {
     if (!Array.isArray(entries)) return;
-    const isOld = this.#isFresh ? seq === this.#seq : seq <= this.#seq;
-    this.#isFresh = false;
-    if (seq && isOld) return;
-    this.#seq = seq;
+    if (seq && (seq === this.#seq || seq < this.#latest)) return;
+    this.#seq = this.#latest = seq;
     this.#entries = entries;
     this.#events.emit("change", entries);
   }
@@ -427,94 +541,6 @@ function fullJitter(attempt, random) {
   return random() * Math.min(CAP_MS, BASE_MS * 2 ** attempt);
 }
 
-// --- wsflask/envelope.js
-
-/** What the server says, checked once, here, before anything relies on it. */
-
-/**
- * @typedef {object} Envelope
- * @property {string} channel
- * @property {any} payload
- * @property {string} [id] the request this answers
- * @property {string} [seq] position, where the channel has one
- */
-
-/**
- * @typedef {object} Limits what the server takes from one connection
- * @property {number} messageBytes bytes of UTF-8 in one message
- * @property {number} messagesPerSecond
- * @property {number} burst messages at once before the rate counts
- * @property {number} subscriptions views of documents
- */
-
-/**
- * @typedef {object} Welcome
- * @property {number} heartbeatMs the server says something at least this often
- * @property {Limits} limits
- * @property {string[]} channels what the server has services for
- */
-
-/**
- * Whether a value from JSON is an object with keys.
- * @param {unknown} value
- * @returns {value is Record<string, any>}
- */
-function isObject(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/**
- * Return the message in a frame, or null when it is none.
- * @param {unknown} data
- * @returns {Envelope | null}
- */
-function parseEnvelope(data) {
-  if (typeof data !== "string") return null;
-  try {
-    const message = JSON.parse(data);
-    return isObject(message) && typeof message.channel === "string" ? /** @type {Envelope} */ (message) : null;
-  } catch {
-    return null;
-  }
-}
-
-/**
- * Return a number of seconds as milliseconds.
- * @param {unknown} seconds
- * @param {{ byDefault: number, most: number }} range in seconds
- */
-function milliseconds(seconds, { byDefault, most }) {
-  return Math.min(positive(seconds, byDefault), most) * 1000;
-}
-
-/**
- * Return the welcome in a payload; what is missing or nonsense gets the documented default.
- * @param {unknown} payload
- * @returns {Welcome}
- */
-function readWelcome(payload) {
-  const { heartbeat, limits, channels } = isObject(payload) ? payload : /** @type {any} */ ({});
-  const given = isObject(limits) ? limits : /** @type {any} */ ({});
-  return {
-    heartbeatMs: milliseconds(heartbeat, { byDefault: 25, most: 3600 }),
-    limits: {
-      messageBytes: positive(given.message_bytes, 65_536),
-      messagesPerSecond: positive(given.messages_per_second, 20),
-      burst: positive(given.burst, 60),
-      subscriptions: positive(given.subscriptions, 100),
-    },
-    channels: Array.isArray(channels) ? channels.filter((name) => typeof name === "string") : [],
-  };
-}
-
-/**
- * @param {unknown} value
- * @param {number} byDefault
- */
-function positive(value, byDefault) {
-  return typeof value === "number" && value > 0 && value < Infinity ? value : byDefault;
-}
-
 // --- wsflask/errors.js
 
 /** The error with which requests are refused. */
@@ -538,7 +564,7 @@ class WSFlaskError extends Error {
    * @param {any} payload
    */
   static from(payload) {
-    const { code = "internal", message = code } = payload ?? {};
+    const { code = "internal", message = code } = Object(payload);
     return new WSFlaskError(String(code), String(message));
   }
 }
@@ -1546,30 +1572,128 @@ class Documents {
 
 // --- wsflask/page.js
 
-/** Moments at which a lost connection is worth an attempt at once. */
+/** What a page tells: moments at which a lost connection is worth an attempt at once, and that it is left. */
 
 /**
  * @typedef {object} Page
  * @property {EventTarget} [window]
  * @property {EventTarget & { visibilityState?: string }} [document]
+ * @property {Pick<Storage, "getItem" | "setItem">} [sessionStorage] may throw, also when it is looked at
  */
 
 /**
- * Call `wake` when the network is back and when the page becomes visible; the returned function stops that.
+ * Call `wake` when the network is back and when the page becomes visible, and `hide` when it is left; the returned
+ * function stops that.
  * @param {Page} page
  * @param {() => void} wake
+ * @param {() => void} hide
  * @returns {() => void}
  */
-function watchPage({ window, document }, wake) {
+function watchPage({ window, document }, wake, hide) {
+  // As the options of a listener: what counts there is its signal.
+  const controller = new AbortController();
   const seen = () => {
     if (document?.visibilityState === "visible") wake();
   };
-  window?.addEventListener("online", wake);
-  document?.addEventListener("visibilitychange", seen);
-  return () => {
-    window?.removeEventListener("online", wake);
-    document?.removeEventListener("visibilitychange", seen);
-  };
+  window?.addEventListener("online", wake, controller);
+  window?.addEventListener("pagehide", hide, controller);
+  document?.addEventListener("visibilitychange", seen, controller);
+  return () => controller.abort();
+}
+
+// --- wsflask/streams.js
+
+/** How far the page has come in each stream of the server, so that it misses nothing: kept over a reload. */
+
+
+/** Places are kept this long, by the wall clock. */
+const KEPT_MS = 3_600_000;
+/** They are written at most this often, and when the page is left. */
+const SAVE_MS = 1_000;
+
+/**
+ * @typedef {object} Place how far the page has come in a stream
+ * @property {string[]} channels whose messages are in it
+ * @property {string} epoch what the position counts in: this user's stream in this database
+ * @property {string} seq position of the last message that was surfaced
+ * @property {boolean} [isTold] whether the server has told of the stream on this connection
+ */
+
+/** @typedef {import("./envelope.js").Envelope} Envelope */
+
+/** Surfaces each message of a stream once, and knows where to resume. */
+class Streams {
+  #options;
+  /** By the name of the stream. @type {Map<string, Place>} */
+  #places = new Map();
+  #savedAt = -SAVE_MS;
+
+  /** @param {{ url: string, clock: import("./clock.js").Clock, page: import("./page.js").Page }} options */
+  constructor(options) {
+    this.#options = options;
+    try {
+      const [at, places] = JSON.parse(this.#storage?.getItem(this.#key) ?? "");
+      if (Math.abs(Date.now() - at) < KEPT_MS) for (const [stream, place] of places) this.#put(stream, place);
+    } catch {
+      // Nothing was kept, or it cannot be read: the server begins anew.
+    }
+  }
+
+  /** The address for the next connection: it names the places to resume from. */
+  address() {
+    const { url } = this.#options;
+    const resume = [...this.#places].map(([stream, place]) => {
+      place.isTold = false;
+      return ["resume", `${stream}~${place.epoch}~${place.seq}`];
+    });
+    return resume[0] ? url + (url.includes("?") ? "&" : "?") + new URLSearchParams(resume) : url;
+  }
+
+  /**
+   * Surface a message, unless it was surfaced before; only then has the page come that far.
+   * @param {Envelope} message
+   * @param {() => void} surface
+   */
+  take({ channel, payload, id, seq }, surface) {
+    const isTold = channel === RESERVED.stream;
+    if (isTold) this.#put(payload.stream, { ...payload, seq, isTold });
+    const isPing = channel === RESERVED.ping;
+    // A ping says that of all streams of this connection nothing is missing up to there. An answer is in no stream.
+    const places = [...this.#places.values()].filter(
+      (place) => !id && (isPing ? place.isTold : place.channels.includes(channel)),
+    );
+    const at = /** @type {string} */ (seq);
+    if (places.some((place) => at <= place.seq)) return;
+    surface();
+    for (const place of places) place.seq = seq ?? place.seq;
+    if (isTold || (places[0] && this.#options.clock.now() - this.#savedAt >= SAVE_MS)) this.save();
+  }
+
+  /** Write the places down. Storage that is full or forbidden is done without. */
+  save() {
+    this.#savedAt = this.#options.clock.now();
+    try {
+      this.#storage?.setItem(this.#key, JSON.stringify([Date.now(), [...this.#places]]));
+    } catch {
+      // After a reload the server begins anew, or where it could be written last.
+    }
+  }
+
+  get #key() {
+    return `wsflask:${this.#options.url}`;
+  }
+
+  get #storage() {
+    return this.#options.page.sessionStorage;
+  }
+
+  /**
+   * @param {string} stream
+   * @param {Place} place
+   */
+  #put(stream, { channels, epoch, seq, isTold }) {
+    this.#places.set(stream, { channels: [...channels], epoch, seq, isTold });
+  }
 }
 
 // --- wsflask/connection.js
@@ -1608,14 +1732,15 @@ const PROBE_MS = 5_000;
 /**
  * @typedef {object} Handlers
  * @property {(change: StateChange) => void} state called last in each change
- * @property {(message: import("./envelope.js").Envelope) => void} message all but the server's own channels
- * @property {(code: import("./protocol.js").ErrorCode) => void} fault the server does not speak the protocol
+ * @property {(message: import("./envelope.js").Envelope) => void} message all but welcome and goodbye
+ * @property {(error: WSFlaskError) => void} fault the server does not speak the protocol
  */
 
 /** The connection to the server: says what state it is in, and hands on what the server says. */
 class Connection {
   #options;
   #handlers;
+  #streams;
   /** @type {State} */
   #state = "idle";
   /** @type {WebSocket | null} */
@@ -1625,7 +1750,6 @@ class Connection {
   #failures = 0;
   #openedAt = 0;
   #silenceMs = 0;
-  #deadline = 0;
   #isProbing = false;
   /** Window over which a goodbye asked clients to spread. @type {number | null} */
   #spreadMs = null;
@@ -1639,6 +1763,7 @@ class Connection {
   constructor(options, handlers) {
     this.#options = options;
     this.#handlers = handlers;
+    this.#streams = new Streams(options);
   }
 
   get state() {
@@ -1651,15 +1776,13 @@ class Connection {
     this.#failures = 0;
     this.#spreadMs = null;
     this.#dial();
-    this.#unwatch ??= watchPage(this.#options.page, () => this.#wake());
+    this.#unwatch ??= watchPage(this.#options.page, () => this.#wake(), () => this.#streams.save());
   }
 
   /** Stop, and do not come back. */
   close() {
     if (this.#state === "closed") return;
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(CLOSE_CODES.NORMAL);
+    this.#hangUp(CLOSE_CODES.NORMAL);
     this.#finish(CLOSE_CODES.NORMAL, "");
   }
 
@@ -1669,36 +1792,41 @@ class Connection {
   }
 
   #dial() {
-    const { url, WebSocket } = this.#options;
-    const socket = new WebSocket(url, [SUBPROTOCOL]);
+    const { WebSocket } = this.#options;
+    const socket = new WebSocket(this.#streams.address(), [SUBPROTOCOL]);
     this.#socket = socket;
     const isCurrent = () => socket === this.#socket;
     socket.onopen = () => isCurrent() && this.#shaken(socket);
     socket.onmessage = ({ data }) => isCurrent() && this.#receive(data);
     socket.onclose = ({ code, reason }) => isCurrent() && this.#lost(code, reason);
-    this.#arm(CONNECTING_MS, () => this.#drop("handshake too slow"));
+    this.#arm(CONNECTING_MS, () => this.#drop("timeout"));
     this.#enter("connecting");
   }
 
   /** @param {WebSocket} socket */
   #shaken({ protocol }) {
     if (protocol === SUBPROTOCOL) return;
-    this.#handlers.fault("bad_protocol");
-    this.#drop("no subprotocol");
+    this.#handlers.fault(new WSFlaskError("bad_protocol"));
+    this.#drop("bad_protocol");
   }
 
   /** @param {unknown} data */
   #receive(data) {
-    this.#isProbing = false;
-    this.#deadline = this.#options.clock.now() + this.#silenceMs;
+    if (this.#state === "open") this.#listen();
     const message = parseEnvelope(data);
-    if (!message) return this.#handlers.fault("bad_envelope");
+    if (!message) return this.#handlers.fault(new WSFlaskError("bad_envelope"));
     const { channel, payload } = message;
     if (channel === RESERVED.welcome) this.#welcomed(payload);
-    else if (channel === RESERVED.ping) this.#say(RESERVED.pong);
     else if (channel === RESERVED.goodbye) {
-      this.#spreadMs = milliseconds(payload?.reconnect, { byDefault: 5, most: 300 });
-    } else if (channel !== RESERVED.pong) this.#handlers.message(message);
+      this.#spreadMs = milliseconds(payload?.reconnect, 5, 300);
+    } else {
+      try {
+        this.#streams.take(message, () => this.#handlers.message(message));
+      } catch (error) {
+        report(error);
+      }
+    }
+    if (channel === RESERVED.ping) this.#say(RESERVED.pong);
   }
 
   /** @param {unknown} payload */
@@ -1707,27 +1835,21 @@ class Connection {
     const welcome = readWelcome(payload);
     this.#openedAt = this.#options.clock.now();
     this.#silenceMs = welcome.heartbeatMs * 1.5;
-    this.#deadline = this.#openedAt + this.#silenceMs;
     this.#listen();
     this.#enter("open", { welcome });
   }
 
-  /** Wait for the deadline, which every message moves on. */
+  /** Every message begins the wait for the next. */
   #listen() {
-    const { clock } = this.#options;
-    this.#arm(this.#deadline - clock.now(), () => {
-      if (clock.now() < this.#deadline) this.#listen();
-      else if (this.#isProbing) this.#drop("silence");
-      else this.#probe();
-    });
+    this.#isProbing = false;
+    this.#arm(this.#silenceMs, () => this.#probe());
   }
 
   /** Ask for a sign of life: a server that hears from us may have had no cause to speak, and timers may have slept. */
   #probe() {
     this.#isProbing = true;
-    this.#deadline = this.#options.clock.now() + PROBE_MS;
+    this.#arm(PROBE_MS, () => this.#drop("timeout"));
     this.#say(RESERVED.ping);
-    this.#listen();
   }
 
   #wake() {
@@ -1740,7 +1862,7 @@ class Connection {
       this.#dial();
     } catch (error) {
       report(error);
-      this.#lost(CLOSE_CODES.ABNORMAL, "no websocket");
+      this.#lost(CLOSE_CODES.ABNORMAL, String(error));
     }
   }
 
@@ -1749,10 +1871,15 @@ class Connection {
    * @param {string} reason
    */
   #drop(reason) {
+    this.#hangUp();
+    this.#lost(CLOSE_CODES.ABNORMAL, reason);
+  }
+
+  /** @param {number} [code] */
+  #hangUp(code) {
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close();
-    this.#lost(CLOSE_CODES.ABNORMAL, reason);
+    socket?.close(code);
   }
 
   /**
@@ -1776,6 +1903,7 @@ class Connection {
    */
   #finish(code, reason) {
     this.#options.clock.clearTimeout(this.#timer);
+    this.#streams.save();
     this.#unwatch?.();
     this.#unwatch = null;
     this.#enter("closed", { code, reason });
@@ -1811,129 +1939,171 @@ class Connection {
 
 /** Keeps the client below the rate at which the server would cut it off. */
 
-/** An allowance of messages that grows with time. */
-class Pace {
-  /** @type {import("./clock.js").Clock} */
-  #clock;
-  #perMs;
-  #most;
-  #left;
-  #at;
-
-  /**
-   * Stays under the limits by a margin: what the network delays arrives together.
-   * @param {import("./clock.js").Clock} clock
-   * @param {import("./envelope.js").Limits} limits
-   */
-  constructor(clock, { messagesPerSecond, burst }) {
-    this.#clock = clock;
-    this.#perMs = (messagesPerSecond * 0.9) / 1000;
-    this.#most = this.#left = Math.max(1, burst / 2);
-    this.#at = clock.now();
-  }
-
-  /** Take leave to send one message: 0, or else the milliseconds after which to ask again. */
-  take() {
-    const now = this.#clock.now();
-    this.#left = Math.min(this.#most, this.#left + (now - this.#at) * this.#perMs);
-    this.#at = now;
-    if (this.#left < 1) return Math.ceil((1 - this.#left) / this.#perMs);
-    this.#left -= 1;
+/**
+ * Return a function that takes leave to send one message: it returns 0, or else the milliseconds after which to ask
+ * again. It stays under the limits by a margin: what the network delays arrives together.
+ * @param {import("./clock.js").Clock} clock
+ * @param {import("./envelope.js").Limits} limits
+ * @returns {() => number}
+ */
+function paceOf(clock, { messagesPerSecond, burst }) {
+  const perMs = (messagesPerSecond * 0.9) / 1000;
+  const most = Math.max(1, burst / 2);
+  let left = most;
+  let at = clock.now();
+  return () => {
+    const now = clock.now();
+    left = Math.min(most, left + (now - at) * perMs);
+    at = now;
+    if (left < 1) return Math.ceil((1 - left) / perMs);
+    left -= 1;
     return 0;
-  }
+  };
 }
 
 // --- wsflask/outbox.js
 
-/** Messages on their way out: they wait for the connection, keep their order and the server's rate. */
+/** Messages that are not settled: they wait for the connection and for answers, in order and below the server's rate. */
 
 
 /** Messages that may wait; beyond it the oldest is refused. */
 const OUTBOX_LENGTH = 100;
 
+/** @typedef {"unknown" | "disconnected" | "resend"} Lost */
+
 /**
- * @typedef {object} Outgoing
+ * @typedef {object} Entry a message that is not settled yet
  * @property {string} text
- * @property {(error: WSFlaskError) => void} refuse called when it will not be sent
+ * @property {string} [id] none: nobody waits for an answer
+ * @property {Lost} [lost] what becomes of it when the connection is lost after it was sent
+ * @property {(error: WSFlaskError | null, answer?: any) => void} done called once, at once
+ * @property {number} [sentOn] the connection it was sent on last; negative: it has to be sent on the same one again
+ * @property {number} [failures] answers "unavailable" so far
+ * @property {any} [timer]
  */
 
-/** @template {Outgoing} Item */
+/** All that is not settled, in the order in which it was given. */
 class Outbox {
   #clock;
+  #random;
   #send;
-  /** @type {Item[]} */
-  #items = [];
-  /** None while there is no connection. @type {Pace | null} */
+  /** @type {Set<Entry>} */
+  #entries = new Set();
+  /** Counts connections. */
+  #connection = 1;
+  /** None while there is no connection. @type {(() => number) | null} */
   #pace = null;
-  /** @type {any} */
-  #timer = null;
   #messageBytes = 0;
+  /** @type {any} */
+  #timer;
 
   /**
-   * @param {import("./clock.js").Clock} clock
-   * @param {(item: Item) => void} send
+   * @param {{ clock: import("./clock.js").Clock, random: () => number }} options
+   * @param {(text: string) => void} send
    */
-  constructor(clock, send) {
+  constructor({ clock, random }, send) {
     this.#clock = clock;
+    this.#random = random;
     this.#send = send;
   }
 
   /** @param {import("./envelope.js").Limits} limits of the connection that is open now */
   open(limits) {
-    this.#pace = new Pace(this.#clock, limits);
+    this.#pace = paceOf(this.#clock, limits);
     this.#messageBytes = limits.messageBytes;
     this.#flush();
   }
 
+  /** The connection is lost: what can be sent again waits for the next, before all that was given later. */
+  pause() {
+    const connection = this.#connection++;
+    this.#pace = null;
+    for (const entry of this.#entries) {
+      const { sentOn, lost = "unknown" } = entry;
+      if (sentOn === connection && lost !== "resend") this.#settle(entry, new WSFlaskError(lost));
+    }
+  }
+
+  /** There will be no further connection. */
+  close() {
+    for (const entry of this.#entries) this.#refuse(entry, "closed");
+  }
+
   /**
-   * The connection is lost: what follows waits for the next.
-   * @param {Item[]} again what was sent and has to be sent again, before all that waits
+   * @param {Entry} entry
+   * @param {number} [timeoutMs]
    */
-  pause(again) {
-    this.#clock.clearTimeout(this.#timer);
-    this.#timer = this.#pace = null;
-    this.#items.unshift(...again);
-  }
-
-  /** @param {Item} item */
-  add(item) {
-    this.#items.push(item);
+  add(entry, timeoutMs) {
+    const late = () => this.#settle(entry, new WSFlaskError(entry.failures ? "unavailable" : "timeout"));
+    if (timeoutMs !== undefined) entry.timer = this.#clock.setTimeout(late, timeoutMs);
+    this.#entries.add(entry);
     this.#flush();
-    if (this.#items.length > OUTBOX_LENGTH) this.#items.shift()?.refuse(new WSFlaskError("queue_full"));
+    for (const oldest of this.#waiting().slice(0, -OUTBOX_LENGTH)) this.#refuse(oldest, "queue_full");
   }
 
-  /** @param {Item} item */
-  remove(item) {
-    this.#items = this.#items.filter((other) => other !== item);
+  /**
+   * Settle what an answer belongs to; after its timeout nobody is left who waits for it.
+   * @param {import("./envelope.js").Envelope} answer
+   * @param {WSFlaskError | null} error
+   */
+  answer(answer, error) {
+    const entry = [...this.#entries].find(({ id }) => id === answer.id);
+    if (!entry) return;
+    if (entry.lost !== "resend" || error?.code !== "unavailable") return this.#settle(entry, error, answer);
+    const { sentOn = 0, failures = 0 } = entry;
+    entry.failures = failures + 1;
+    this.#clock.setTimeout(
+      () => {
+        if (entry.sentOn === sentOn) entry.sentOn = -sentOn;
+        this.#flush();
+      },
+      fullJitter(failures, this.#random),
+    );
   }
 
-  /** Take out all that waits. */
-  clear() {
-    return this.#items.splice(0);
+  #waiting() {
+    return [...this.#entries].filter(({ sentOn }) => sentOn !== this.#connection);
   }
 
   #flush() {
-    while (this.#pace && this.#timer === null && this.#items.length > 0) {
-      const item = this.#items[0];
-      const isTooBig = new TextEncoder().encode(item.text).length > this.#messageBytes;
-      const delayMs = isTooBig ? 0 : this.#pace.take();
-      if (delayMs > 0) {
-        this.#timer = this.#clock.setTimeout(() => {
-          this.#timer = null;
-          this.#flush();
-        }, delayMs);
-      } else {
-        this.#items.shift();
-        if (isTooBig) item.refuse(new WSFlaskError("too_big", `more than ${this.#messageBytes} bytes`));
-        else this.#send(item);
+    this.#clock.clearTimeout(this.#timer);
+    for (let entry; this.#pace && (entry = this.#waiting()[0]); ) {
+      const delayMs = this.#pace();
+      if (delayMs) return void (this.#timer = this.#clock.setTimeout(() => this.#flush(), delayMs));
+      if (new TextEncoder().encode(entry.text).length > this.#messageBytes) this.#refuse(entry, "too_big", `more than ${this.#messageBytes} bytes`);
+      else {
+        entry.sentOn = this.#connection;
+        this.#send(entry.text);
+        if (entry.id === undefined) this.#settle(entry, null);
       }
     }
+  }
+
+  /**
+   * Settle what will not be sent; what was sent before may have been done.
+   * @param {Entry} entry
+   * @param {import("./protocol.js").ErrorCode} code
+   * @param {string} [message]
+   */
+  #refuse(entry, code, message) {
+    this.#settle(entry, entry.sentOn ? new WSFlaskError("unknown") : new WSFlaskError(code, message));
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {WSFlaskError | null} error
+   * @param {import("./envelope.js").Envelope} [answer]
+   */
+  #settle(entry, error, answer) {
+    if (!this.#entries.delete(entry)) return;
+    this.#clock.clearTimeout(entry.timer);
+    entry.done(error, answer);
   }
 }
 
 // --- wsflask/messenger.js
 
-/** Requests and their answers, over a connection that comes and goes. */
+/** Requests, their answers, and messages for each channel, over a connection that comes and goes. */
 
 
 /** A request waits this long for its answer, the wait for a connection included. */
@@ -1942,36 +2112,20 @@ const REQUEST_MS = 10_000;
 /**
  * @typedef {object} AskOptions
  * @property {number} [timeoutMs] default 10,000
- * @property {"unknown" | "disconnected" | "resend"} [lost] what becomes of it when the connection is lost after
- *   it was sent: the code it fails with (default "unknown"), or it is sent again, as it is after "unavailable"
+ * @property {import("./outbox.js").Lost} [lost] what becomes of it when the connection is lost after it was sent: the
+ *   code it fails with (default "unknown"), or it is sent again, as it is after "unavailable"
  */
 
 /** @typedef {import("./envelope.js").Envelope} Envelope */
+/** @typedef {import("./outbox.js").Entry} Entry */
 
-/**
- * @typedef {object} Entry a message that is not settled yet
- * @property {string} [id] none: nobody waits for an answer
- * @property {string} text
- * @property {"unknown" | "disconnected" | "resend"} lost
- * @property {boolean} wasSent
- * @property {number} failures answers "unavailable" so far
- * @property {any} timer
- * @property {(error: WSFlaskError | null, answer?: any) => void} done called once, at once
- * @property {(error: WSFlaskError) => void} refuse
- */
-
-/** Sends requests, settles them, and hands other messages to those who wait for their channel. */
+/** Sends requests, and hands other messages to those who wait for their channel. */
 class Messenger {
-  #clock;
-  #random;
   #fault;
   #connection;
-  /** @type {Outbox<Entry>} */
   #outbox;
-  /** @type {Map<string, Entry>} */
-  #sent = new Map();
-  /** @type {Map<string, Set<(message: Envelope) => void>>} */
-  #routes = new Map();
+  /** @type {[channel: string, receive: (message: Envelope) => void][]} */
+  #routes = [];
   /** @type {((change: import("./connection.js").StateChange) => void)[]} */
   #watchers = [];
   #lastId = 0;
@@ -1981,14 +2135,12 @@ class Messenger {
    * @param {(error: WSFlaskError) => void} fault told what belongs to no request
    */
   constructor(options, fault) {
-    this.#clock = options.clock;
-    this.#random = options.random;
     this.#fault = fault;
-    this.#outbox = new Outbox(options.clock, (entry) => this.#transmit(entry));
+    this.#outbox = new Outbox(options, (text) => this.#connection.send(text));
     this.#connection = new Connection(options, {
       state: (change) => this.#changed(change),
       message: (message) => this.#receive(message),
-      fault: (code) => fault(new WSFlaskError(code)),
+      fault,
     });
   }
 
@@ -2018,8 +2170,7 @@ class Messenger {
    * @param {(message: Envelope) => void} receive
    */
   route(channel, receive) {
-    const found = this.#routes.get(channel) ?? new Set();
-    this.#routes.set(channel, found.add(receive));
+    this.#routes.push([channel, receive]);
   }
 
   /**
@@ -2028,7 +2179,7 @@ class Messenger {
    * @param {unknown} payload
    */
   send(channel, payload) {
-    this.#queue(channel, payload, { done: (error) => error && this.#fault(error) });
+    this.#queue(channel, payload, undefined, { done: (error) => error && this.#fault(error) });
   }
 
   /**
@@ -2038,8 +2189,8 @@ class Messenger {
    * @param {AskOptions} options
    * @param {(error: WSFlaskError | null, answer: Envelope) => void} done
    */
-  ask(channel, payload, { timeoutMs = REQUEST_MS, lost = "unknown" }, done) {
-    this.#queue(channel, payload, { id: String(++this.#lastId), timeoutMs, lost, done });
+  ask(channel, payload, { timeoutMs = REQUEST_MS, lost }, done) {
+    this.#queue(channel, payload, timeoutMs, { id: String(++this.#lastId), lost, done });
   }
 
   /**
@@ -2047,99 +2198,42 @@ class Messenger {
    * @param {string} channel
    * @param {unknown} payload
    * @param {AskOptions} [options]
-   * @returns {Promise<any>} the payload of the answer; rejects with a WSFlaskError
+   * @returns {Promise<Envelope>} the answer; rejects with a WSFlaskError
    */
   request(channel, payload, options = {}) {
     return new Promise((resolve, reject) => {
-      this.ask(channel, payload, options, (error, answer) => (error ? reject(error) : resolve(answer.payload)));
+      this.ask(channel, payload, options, (error, answer) => (error ? reject(error) : resolve(answer)));
     });
   }
 
   /**
    * @param {string} channel
    * @param {unknown} payload
-   * @param {AskOptions & { id?: string, done: Entry["done"] }} options
+   * @param {number | undefined} timeoutMs
+   * @param {Omit<Entry, "text">} entry
    */
-  #queue(channel, payload, { id, timeoutMs, lost = "unknown", done }) {
-    const text = JSON.stringify({ channel, payload: payload ?? null, id });
-    if (this.state === "closed") return done(new WSFlaskError("closed"));
-    const refuse = (/** @type {WSFlaskError} */ error) => this.#settle(entry, error);
-    /** @type {Entry} */
-    const entry = { id, text, lost, done, refuse, wasSent: false, failures: 0, timer: undefined };
-    if (timeoutMs !== undefined) {
-      const late = () => refuse(new WSFlaskError(entry.failures ? "unavailable" : "timeout"));
-      entry.timer = this.#clock.setTimeout(late, timeoutMs);
-    }
-    this.#outbox.add(entry);
-  }
-
-  /** @param {Entry} entry */
-  #transmit(entry) {
-    entry.wasSent = true;
-    if (entry.id !== undefined) this.#sent.set(entry.id, entry);
-    this.#connection.send(entry.text);
-  }
-
-  /**
-   * @param {Entry} entry
-   * @param {WSFlaskError | null} error
-   * @param {Envelope} [answer]
-   */
-  #settle(entry, error, answer) {
-    this.#outbox.remove(entry);
-    if (entry.id !== undefined) this.#sent.delete(entry.id);
-    this.#clock.clearTimeout(entry.timer);
-    entry.done(error, answer);
+  #queue(channel, payload, timeoutMs, entry) {
+    const text = JSON.stringify({ channel, payload: payload ?? null, id: entry.id });
+    if (this.state === "closed") entry.done(new WSFlaskError("closed"));
+    else this.#outbox.add({ ...entry, text }, timeoutMs);
   }
 
   /** @param {Envelope} message */
   #receive(message) {
     const { channel, id, payload } = message;
-    try {
-      if (id != null) {
-        const entry = this.#sent.get(id);
-        // An answer after the timeout has nobody left who waits for it.
-        if (!entry) return;
-        if (channel === RESERVED.error) this.#refused(entry, WSFlaskError.from(payload));
-        else this.#settle(entry, null, message);
-      } else if (channel === RESERVED.error) this.#fault(WSFlaskError.from(payload));
-      else this.#routes.get(channel)?.forEach((receive) => receive(message));
-    } catch (error) {
-      report(error);
-    }
-  }
-
-  /**
-   * @param {Entry} entry
-   * @param {WSFlaskError} error
-   */
-  #refused(entry, error) {
-    const { id = "", lost } = entry;
-    if (lost !== "resend" || error.code !== "unavailable") return this.#settle(entry, error);
-    this.#clock.setTimeout(
-      () => {
-        if (this.#sent.delete(id)) this.#outbox.add(entry);
-      },
-      fullJitter(entry.failures++, this.#random),
-    );
+    const error = channel === RESERVED.error ? WSFlaskError.from(payload) : null;
+    if (id != null) this.#outbox.answer(message, error);
+    else if (error) this.#fault(error);
+    else for (const [name, receive] of this.#routes) if (name === channel) receive(message);
   }
 
   /** @param {import("./connection.js").StateChange} change */
   #changed(change) {
     const { state, previous, welcome } = change;
-    if (previous === "open") this.#disconnected();
-    if (state === "closed") {
-      for (const { wasSent, refuse } of this.#outbox.clear()) refuse(new WSFlaskError(wasSent ? "unknown" : "closed"));
-    }
+    if (previous === "open") this.#outbox.pause();
+    if (state === "closed") this.#outbox.close();
     if (welcome) this.#outbox.open(welcome.limits);
     for (const watcher of this.#watchers) watcher(change);
-  }
-
-  #disconnected() {
-    const sent = [...this.#sent.values()];
-    this.#sent.clear();
-    this.#outbox.pause(sent.filter(({ lost }) => lost === "resend"));
-    for (const { lost, refuse } of sent) if (lost !== "resend") refuse(new WSFlaskError(lost));
   }
 }
 
@@ -2147,9 +2241,6 @@ class Messenger {
 
 /** The user's notifications: the unread count, what arrives, and reading. */
 
-
-/** Arrivals remembered so that none is shown twice. */
-const REMEMBERED = 100;
 
 /**
  * @typedef {object} Notification
@@ -2171,7 +2262,7 @@ const REMEMBERED = 100;
 /**
  * @typedef {object} NotificationsEvents
  * @property {NotificationsChange} change the count changed, or one arrived
- * @property {Notification} arrival one arrived; each once
+ * @property {Notification} arrival one arrived, perhaps while the connection was lost; each once, in order
  */
 
 /**
@@ -2186,12 +2277,8 @@ class Notifications {
   /** @type {Emitter<NotificationsEvents>} */
   #events = new Emitter(["change", "arrival"]);
   #messenger;
-  #unread = 0;
-  #category = "";
-  /** @type {Notification | null} */
-  #last = null;
-  /** @type {string[]} */
-  #seen = [];
+  /** @type {NotificationsChange} */
+  #now = { unread: 0, category: "", last: null };
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
@@ -2201,17 +2288,17 @@ class Notifications {
 
   /** How many the user has not read; absolute, the same in all tabs. */
   get unread() {
-    return this.#unread;
+    return this.#now.unread;
   }
 
   /** The category of the last message about notifications. */
   get category() {
-    return this.#category;
+    return this.#now.category;
   }
 
   /** The last one that arrived on this page, or null. */
   get last() {
-    return this.#last;
+    return this.#now.last;
   }
 
   /**
@@ -2230,49 +2317,193 @@ class Notifications {
    *   `next` of the page before; `limit`: 1 to 100, default 20
    * @returns {Promise<NotificationPage>}
    */
-  list({ before = null, limit = 20, unreadOnly = false } = {}) {
-    return this.#ask("list", { before, limit, unread_only: unreadOnly }, "disconnected");
+  async list({ before = null, limit = 20, unreadOnly = false } = {}) {
+    const payload = { action: "list", data: { before, limit, unread_only: unreadOnly } };
+    return (await this.#messenger.request(NOTIFICATIONS, payload, { lost: "disconnected" })).payload;
   }
 
   /**
-   * Mark one as read. It is sent again after a lost connection, for doing it twice changes nothing.
+   * Mark one as read. It is repeated after a lost connection and after "unavailable", and given up after 30 seconds.
    * @param {string} id
    * @returns {Promise<number>} how many are unread now
    */
-  async markRead(id) {
-    return (await this.#ask("mark_read", { id }, "resend")).unread;
+  markRead(id) {
+    return this.#command("mark_read", { id });
   }
 
   /**
-   * Mark all as read.
+   * Mark all as read. It is repeated like `markRead()`, and applied once: what arrived since stays unread.
    * @returns {Promise<number>} how many are unread now
    */
-  async markAllRead() {
-    return (await this.#ask("mark_all_read", undefined, "unknown")).unread;
+  markAllRead() {
+    return this.#command("mark_all_read");
   }
 
   /**
    * @param {string} action
-   * @param {object | undefined} data
-   * @param {"unknown" | "disconnected" | "resend"} lost
+   * @param {object} [data]
    */
-  #ask(action, data, lost) {
-    return this.#messenger.request(NOTIFICATIONS, { action, data }, { lost });
+  async #command(action, data) {
+    return (await command(this.#messenger, NOTIFICATIONS, { action, data })).payload.unread;
   }
 
   /** @param {any} payload */
   #receive(payload) {
     if (!isObject(payload)) return;
     const { unread, category, last } = payload;
-    if (Number.isInteger(unread)) this.#unread = unread;
-    if (typeof category === "string") this.#category = category;
-    const isArrival = isObject(last) && !this.#seen.includes(last.id);
-    if (isArrival) {
-      this.#seen = [last.id, ...this.#seen.slice(0, REMEMBERED)];
-      this.#last = /** @type {Notification} */ (last);
-    }
-    this.#events.emit("change", { unread: this.#unread, category: this.#category, last: this.#last });
-    if (isArrival) this.#events.emit("arrival", /** @type {Notification} */ (last));
+    const now = { ...this.#now };
+    if (Number.isInteger(unread)) now.unread = unread;
+    if (typeof category === "string") now.category = category;
+    if (isObject(last)) now.last = /** @type {Notification} */ (last);
+    this.#now = now;
+    this.#events.emit("change", now);
+    if (isObject(last)) this.#events.emit("arrival", /** @type {Notification} */ (last));
+  }
+}
+
+// --- wsflask/presence.js
+
+/** Who is here: the users in a room, tab by tab, as they come and go. */
+
+
+/** Where the name of a tab is kept over a reload. */
+const TAB = "wsflask:tab";
+
+/**
+ * @typedef {object} Member
+ * @property {string} user the user's id
+ * @property {Record<string, any>} about what the server says of the user
+ * @property {Record<string, Record<string, any>>} tabs what each of his tabs shows
+ */
+
+/**
+ * @typedef {object} RoomChange
+ * @property {Member[]} joined
+ * @property {Member[]} changed
+ * @property {string[]} left ids of users whose last tab has left
+ */
+
+/**
+ * @typedef {object} RoomLoad
+ * @property {string} you one's own id
+ * @property {Member[]} members
+ */
+
+/**
+ * @typedef {object} RoomEvents
+ * @property {RoomLoad} load one has joined, also again after a lost connection: `members` is new
+ * @property {RoomChange} change `members` is up to date
+ * @property {WSFlaskError} error one is not in the room, or not any more, or what one shows was refused
+ */
+
+/**
+ * Return `ws.presence`.
+ * @param {import("./messenger.js").Messenger} messenger
+ * @param {import("./page.js").Page} page
+ */
+function presence(messenger, page) {
+  /** @type {Map<string, Room>} */
+  const rooms = new Map();
+  let tab = crypto.getRandomValues(new Uint32Array(4)).join(".");
+  try {
+    const storage = /** @type {Storage} */ (page.sessionStorage);
+    tab = storage.getItem(TAB) || tab;
+    // A copy of a tab is another tab: it finds the name only where the page that had it was left.
+    storage.setItem(TAB, "");
+    /** @type {EventTarget} */ (page.window).addEventListener("pagehide", () => storage.setItem(TAB, tab));
+  } catch {
+    // Without storage it is another tab after a reload.
+  }
+  messenger.route(PRESENCE, ({ payload }) => rooms.get(payload.room)?.hear(payload));
+  messenger.watch(({ welcome }) => {
+    if (welcome) for (const room of rooms.values()) room.join();
+  });
+  /**
+   * Be in a room with others, and know who is here; the same object for the same room.
+   * @param {string} [room] default: the room of everybody who is signed in
+   * @param {Record<string, any>} [meta] what this tab shows to others, at most 1 KiB as JSON
+   */
+  return (room = "", meta = {}) => rooms.get(room) ?? new Room(messenger, rooms, { room, tab, meta });
+}
+
+/** What `ws.presence(room)` returns. */
+class Room {
+  /** @type {Emitter<RoomEvents>} */
+  #events = new Emitter(["load", "change", "error"]);
+  #messenger;
+  #rooms;
+  #data;
+  /** Who is here by the user's id, oneself included; of very many the first, and who has come since.
+   * @type {Map<string, Member>} */
+  members = new Map();
+  /** How many users are here. */
+  total = 0;
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {Map<string, Room>} rooms
+   * @param {{ room: string, tab: string, meta: Record<string, any> }} data
+   */
+  constructor(messenger, rooms, data) {
+    this.#messenger = messenger;
+    this.#rooms = rooms.set(data.room, this);
+    this.#data = data;
+    this.join();
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof RoomEvents} K
+   * @param {K} event
+   * @param {(value: RoomEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /**
+   * Have this tab show something else.
+   * @param {Record<string, any>} meta at most 1 KiB as JSON
+   */
+  update(meta) {
+    this.#data.meta = meta;
+    this.#ask("update");
+  }
+
+  /** Leave; who closes the page leaves too. */
+  leave() {
+    this.#rooms.delete(this.#data.room);
+    this.#ask("leave");
+  }
+
+  /** Join again, after an error; after a lost connection that happens by itself. */
+  join() {
+    this.#ask("join");
+  }
+
+  /**
+   * Take in what the server tells.
+   * @param {any} news
+   */
+  hear(news) {
+    if (news.code) return this.#events.emit("error", WSFlaskError.from(news));
+    if (news.members) this.members = new Map();
+    for (const member of news.members ?? [...news.joined, ...news.changed]) this.members.set(member.user, member);
+    for (const user of news.left ?? []) this.members.delete(user);
+    this.total = news.total;
+    this.#events.emit(news.members ? "load" : "change", news);
+  }
+
+  /**
+   * Ask the server, if it is there: with the next connection the room is joined as it is then.
+   * @param {string} action
+   */
+  #ask(action) {
+    if (this.#messenger.state !== "open") return;
+    this.#messenger.ask(PRESENCE, { action, data: this.#data }, { lost: "resend" }, (error, answer) => {
+      if (error) this.#events.emit("error", error);
+      else if (answer.payload) this.hear(answer.payload);
+    });
   }
 }
 
@@ -2294,11 +2525,21 @@ class Notifications {
  */
 
 /**
+ * @typedef {object} StreamChange what became of a stream of messages
+ * @property {string} stream
+ * @property {string[]} channels whose messages are in it
+ * @property {"loaded" | "resumed" | "reset"} state begun; missed nothing; what was missed is not known
+ * @property {number} missed resumed: how many messages were missed, and have come by now
+ */
+
+/**
  * @typedef {object} ClientEvents
  * @property {import("./connection.js").StateChange} state each change of state
  * @property {import("./envelope.js").Welcome} open connected
  * @property {{ code: number, reason: string }} closed it does not come back by itself; 4501: signed out
  * @property {import("./errors.js").WSFlaskError} error what belongs to no request
+ * @property {StreamChange} stream after each connect, and when the server has lost its place
+ * @property {{ degraded: boolean }} health the server's database went away, or is back
  */
 
 /**
@@ -2315,11 +2556,12 @@ function connect(options = {}) {
 /** What `connect()` returns. */
 class Client {
   /** @type {Emitter<ClientEvents>} */
-  #events = new Emitter(["state", "open", "closed", "error"]);
+  #events = new Emitter(["state", "open", "closed", "error", "stream", "health"]);
   #messenger;
   #documents;
   /** @type {Map<string, Channel>} */
   #channels = new Map();
+  #isDegraded = false;
 
   /** @param {ConnectOptions} [options] */
   constructor(options = {}) {
@@ -2333,13 +2575,22 @@ class Client {
     this.notifications = new Notifications(this.#messenger);
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
+    /** Be in a room with others, and know who is here. @readonly */
+    this.presence = presence(this.#messenger, page);
     this.#documents = new Documents(this.#messenger, parts);
+    this.#messenger.route(RESERVED.stream, ({ payload }) => this.#events.emit("stream", payload));
+    this.#messenger.route(RESERVED.health, ({ payload }) => this.#degrade(payload?.degraded === true));
     this.#messenger.watch((change) => this.#changed(change));
   }
 
   /** idle, connecting, open, waiting (for the next attempt) or closed. */
   get state() {
     return this.#messenger.state;
+  }
+
+  /** Whether the server is there without its database: what needs it is late or refused. */
+  get degraded() {
+    return this.#isDegraded;
   }
 
   /** Connect; also again after closed. */
@@ -2402,9 +2653,17 @@ class Client {
   /** @param {import("./connection.js").StateChange} change */
   #changed(change) {
     const { state, welcome, code = 0, reason = "" } = change;
+    if (state !== "open") this.#degrade(false);
     this.#events.emit("state", change);
     if (welcome) this.#events.emit("open", welcome);
     if (state === "closed") this.#events.emit("closed", { code, reason });
+  }
+
+  /** @param {boolean} degraded */
+  #degrade(degraded) {
+    if (this.#isDegraded === degraded) return;
+    this.#isDegraded = degraded;
+    this.#events.emit("health", { degraded });
   }
 }
 

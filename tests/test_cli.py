@@ -208,6 +208,35 @@ def test_serve_binds_where_it_is_told(wsflask: Command, database: Database, serv
     assert server.stop(timeout=20) == 0
 
 
+def test_serve_has_the_settings_of_gunicorn_that_every_deployment_has(wsflask: Command, database: Database) -> None:
+    wsflask.write_app(database.uri)
+    own = ("--", "--backlog", "77", "--print-config")
+
+    printed = wsflask.run("serve", "desk:app", "--port", str(free_port()), *own)
+
+    shown = dict(line.replace(" ", "").split("=", 1) for line in printed.splitlines() if " = " in line)
+    assert shown["worker_class"] == "gevent"
+    assert shown["worker_connections"] == "20000"
+    assert shown["post_worker_init"] == "<post_worker_init()>"
+    assert shown["backlog"] == "77"
+
+
+def test_serve_looks_over_no_settings_of_gunicorn_that_lie_in_the_folder(
+    wsflask: Command, database: Database, servers: Servers
+) -> None:
+    wsflask.write_app(database.uri)
+    (wsflask.folder / "gunicorn.conf.py").write_text("from wsflask.gunicorn import *\n\nworkers = 3\n")
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "desk:app"]
+
+    refused = wsflask.run("serve", "desk:app", "--port", str(port), status=1)
+    server = servers.start(command, port=port, env=wsflask.env, cwd=wsflask.folder)
+
+    assert "there is a gunicorn.conf.py in this folder" in refused
+    assert len(wait_until(lambda: len(server.workers()) == 3 and server.workers())) == 3
+    assert server.stop(timeout=20) == 0
+
+
 def test_serve_refuses_a_taken_port_and_no_application(wsflask: Command, servers: Servers) -> None:
     port = free_port()
     servers.start([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)], port=port)

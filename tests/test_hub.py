@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from tests.harness.links import MemoryLink, Recorder
+from tests.harness.raw import client_frame
 from wsflask.config import Settings
-from wsflask.connection import Connection
+from wsflask.connection import Connection, Counts
 from wsflask.hub import EVERYONE, Hub, Recipients
 from wsflask.identity import Identity
 from wsflask.protocol.messages import Message
 
 
-def connect(user_id: str, *groups: str, form: str = "plain", settings: Settings | None = None) -> Connection:
+def connect(
+    user_id: str,
+    *groups: str,
+    form: str = "plain",
+    settings: Settings | None = None,
+    counts: Counts | None = None,
+) -> Connection:
     link = MemoryLink()
     identity = Identity(None, user_id, frozenset(groups), "s")
-    connection = Connection(link, identity, form, settings or Settings(), Recorder())
+    connection = Connection(link, identity, form, settings or Settings(), Recorder(), counts=counts)
     link.owner = connection
     return connection
 
@@ -131,3 +138,51 @@ def test_who_closes_during_a_fan_out_does_not_disturb_it() -> None:
 
     assert hub.connections() == [second]
     assert taken(second) == Message("echo", 1).frame("plain")
+
+
+def test_what_is_told_to_whom_is_counted() -> None:
+    hub = Hub()
+    slow = connect("ada", settings=Settings(outbox_bytes=200), counts=hub.counts)
+    quick = connect("bob", counts=hub.counts)
+    link = slow._link
+    assert isinstance(link, MemoryLink)
+    link.capacity = 10
+    for connection in (slow, quick):
+        hub.add(connection)
+
+    hub.send(Message("news", 1), [slow, quick])
+    hub.send(Message("news", 2, key="k"), iter([slow, quick]))
+    hub.send(Message("news", 3, key="k"), (slow, quick))
+    quick.send(Message("news", 4))
+    quick.bytes_arrived(client_frame(b"hello"))
+    found = hub.statistics()
+
+    assert found == {
+        "connections": 2,
+        "arriving": 0,
+        "users": 2,
+        "waiting": 1,
+        "waiting_bytes": slow.waiting_bytes,
+        "sent": 7,
+        "received": 1,
+        "conflated": 1,
+        "too_slow": 0,
+        "closed": {},
+    }
+    assert found["waiting_bytes"] > 0
+
+
+def test_those_who_are_closed_are_counted_by_their_code() -> None:
+    hub = Hub()
+    slow = connect("ada", settings=Settings(outbox_bytes=100), counts=hub.counts)
+    link = slow._link
+    assert isinstance(link, MemoryLink)
+    link.capacity = 10
+    for number in range(20):
+        slow.send(Message("news", number))
+    connect("bob", counts=hub.counts).peer_gone()
+    connect("eve", counts=hub.counts).close(1012)
+
+    found = hub.statistics()
+
+    assert (found["too_slow"], found["closed"]) == (1, {1006: 1, 1012: 1, 4001: 1})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from wsflask.feed.positions import moment_of
 from wsflask.streams.journal import Journal
 from wsflask.streams.missed import Missed
 from wsflask.streams.place import LOST, Place, epoch_of, places_in, query_of
@@ -60,6 +61,8 @@ def test_a_position_within_the_moment_of_the_beginning_is_before_it() -> None:
 
     assert after(known, at(10)) is None
     assert after(known, at(10, 3)) is None
+    assert after(known, known.floor) == ["item 11"]
+    assert moment_of(known.floor) == at(10)
 
 
 def test_what_is_told_twice_is_noted_once() -> None:

@@ -290,7 +290,7 @@ def test_who_waits_to_be_let_in_comes_in_as_he_is_now(guild: Guild) -> None:
     guild.enter(member("bob"))
     guild.settle()
     link = MemoryLink()
-    arriving = guild.server._make(link, guild.identity(user), "v1", is_compressed=False)
+    arriving = guild.server._make(link, guild.identity(user), "v1", "", is_compressed=False)
     guild.server.hub.arriving[arriving] = None
 
     Member.objects(name="ada").update(title="boss")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .service import Service
     from .services.clipboard import Clipboard
     from .services.notifier import Notifier
+    from .services.presence import Presence
 
 __all__ = [
     # server
@@ -25,6 +26,7 @@ __all__ = [
     "Clipboard",
     "Notifier",
     "Notification",
+    "Presence",
     "Service",
     # what services see
     "Change",
@@ -50,6 +52,7 @@ _HOMES = {
     "Gap": "feed",
     "Notification": "documents",
     "Notifier": "services.notifier",
+    "Presence": "services.presence",
     "Recipients": "hub",
     "Refusal": "errors",
     "Service": "service",

@@ -141,6 +141,18 @@ class Settings:
     #: Whether the response to a signed-in user's POST and the like names a position behind what it wrote, so that the
     #: page can wait until its views have come there: one `ping` of the primary, 0.3 ms. Off where no page asks for it.
     position_header: bool = True
+    #: Seconds an applied command's id is remembered: clients repeat one for 30 s, or when a laptop wakes up.
+    command_seconds: float = 86_400.0
+    #: Bytes of JSON in the answer to a command, which is kept for those who repeat it.
+    command_answer_bytes: int = 16 * 1024
+    #: Rooms that a connection may be in, for who is present there.
+    presence_rooms: int = 20
+    #: Bytes of JSON that a tab may show in a room, and as many of its user.
+    presence_meta_bytes: int = 1024
+    #: Members in one message of presence: of a list, which has further pages, or of those who come and go.
+    presence_page: int = 100
+    #: Seconds between two messages that tell a room who came and went: what happens meanwhile is told in one.
+    presence_batch: float = 0.05
     #: Seconds a published message is kept in the database for workers to pick up.
     publication_seconds: float = 3600.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from .connection import Connection, Counts, Outflow
 from .identity import Identity
@@ -108,6 +109,23 @@ class Hub:
         for group in to.groups:
             found.update(self._by_group.get(group, {}))
         return list(found)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return who is connected, what waits for them, and what has happened since the process began."""
+        waiting = [size for connection in self.connections() if (size := connection.waiting_bytes)]
+        counts = self.counts
+        return {
+            "connections": len(self._all),
+            "arriving": len(self.arriving),
+            "users": len(self._by_user),
+            "waiting": len(waiting),
+            "waiting_bytes": sum(waiting),
+            "sent": counts.sent,
+            "received": counts.received,
+            "conflated": counts.conflated,
+            "too_slow": counts.closed[CloseCode.SLOW_CONSUMER],
+            "closed": dict(sorted(counts.closed.items())),
+        }
 
     def send(self, message: Message, connections: Iterable[Connection]) -> None:
         """Send one message to many: encoded and framed once, never waiting for a client.

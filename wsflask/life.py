@@ -16,6 +16,7 @@ from .connection import Connection, State
 from .errors import ConfigError
 from .feed import create_feed
 from .feed.base import Feed
+from .health import Health
 from .hub import Hub
 from .people import People
 from .protocol.codes import CloseCode
@@ -61,6 +62,8 @@ class Life:
     def __init__(self, front: Front, people: People) -> None:
         self._front = front
         self._people = people
+        #: Tells clients when the database is away.
+        self.health = Health(front.hub)
         self._feed: Feed | None = None
         self._tasks: list[Supervised | Task] = []
         self._started_in = 0
@@ -199,3 +202,4 @@ class Life:
                 connection.tick(now, position)
             all_closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
             self._people.tick()
+            self.health.look(self.feed)

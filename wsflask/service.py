@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bson import ObjectId
@@ -11,6 +12,7 @@ from .documents.transactions import majority
 from .encoding import dumps
 from .errors import ConfigError
 from .hub import EVERYONE, Recipients
+from .ledger import Ledger, command_id
 from .protocol.messages import Message
 
 if TYPE_CHECKING:
@@ -78,6 +80,7 @@ class Service:
     def bind(self, server: Host) -> None:
         """Note the server; called once before any hook."""
         self._server = server
+        self._ledger = Ledger(server.settings)
 
     def on_connect(self, ws: Connection, user: Any) -> None:
         """Greet a client that has just connected, before anything it sends is handled. May switch.
@@ -120,9 +123,33 @@ class Service:
         Called once in each process, when its first client connects. Returning ends it for good.
         """
 
+    def statistics(self) -> dict[str, Any]:
+        """Return numbers on this process for `WebSocketServer.statistics`; none by default. Never switches."""
+        return {}
+
     def send(self, ws: Connection, payload: Any, *, seq: str | None = None) -> None:
         """Send to one client of this process; never blocks."""
         ws.send(Message(self.channel, payload, seq=seq))
+
+    def once(self, ws: Connection, message: Any, apply: Callable[[], Any]) -> Any:
+        """Return what `apply` returns, and have it take effect once for each `cmd_id` of the user. May switch.
+
+        For `on_message`: `return self.once(ws, message, lambda: self.order(message))`. `apply` writes to the database,
+        by MongoEngine's alias "default", and does nothing else: all of it is one transaction, which is tried again
+        where others write the same documents, and undone when `apply` raises. A repeated command gets the answer of
+        the first, for `WSFLASK_COMMAND_SECONDS`; one that was refused is tried anew. A standalone server has no
+        transactions: there it takes effect at most once, and is not undone.
+
+        Args:
+            message: the payload that the client sent; without a `cmd_id`, each is applied.
+            apply: returns the answer, as JSON at most `WSFLASK_COMMAND_ANSWER_BYTES`.
+
+        Raises:
+            Refusal: bad_data, there is something wrong with the `cmd_id`; unavailable, it is under way elsewhere; or
+                what `apply` raises.
+            PyMongoError: nobody knows whether it took effect; the client is told `unavailable`, and repeats it.
+        """
+        return self._ledger.once(self.channel, ws.user_id, command_id(message), apply)
 
     def publish(
         self,

@@ -8,6 +8,8 @@ import { Documents } from "./documents.js";
 import { Emitter } from "./emitter.js";
 import { Messenger } from "./messenger.js";
 import { Notifications } from "./notifications.js";
+import { presence } from "./presence.js";
+import { RESERVED } from "./protocol.js";
 
 /**
  * @typedef {object} ConnectOptions
@@ -22,11 +24,21 @@ import { Notifications } from "./notifications.js";
  */
 
 /**
+ * @typedef {object} StreamChange what became of a stream of messages
+ * @property {string} stream
+ * @property {string[]} channels whose messages are in it
+ * @property {"loaded" | "resumed" | "reset"} state begun; missed nothing; what was missed is not known
+ * @property {number} missed resumed: how many messages were missed, and have come by now
+ */
+
+/**
  * @typedef {object} ClientEvents
  * @property {import("./connection.js").StateChange} state each change of state
  * @property {import("./envelope.js").Welcome} open connected
  * @property {{ code: number, reason: string }} closed it does not come back by itself; 4501: signed out
  * @property {import("./errors.js").WSFlaskError} error what belongs to no request
+ * @property {StreamChange} stream after each connect, and when the server has lost its place
+ * @property {{ degraded: boolean }} health the server's database went away, or is back
  */
 
 /**
@@ -43,11 +55,12 @@ export function connect(options = {}) {
 /** What `connect()` returns. */
 export class Client {
   /** @type {Emitter<ClientEvents>} */
-  #events = new Emitter(["state", "open", "closed", "error"]);
+  #events = new Emitter(["state", "open", "closed", "error", "stream", "health"]);
   #messenger;
   #documents;
   /** @type {Map<string, Channel>} */
   #channels = new Map();
+  #isDegraded = false;
 
   /** @param {ConnectOptions} [options] */
   constructor(options = {}) {
@@ -61,13 +74,22 @@ export class Client {
     this.notifications = new Notifications(this.#messenger);
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
+    /** Be in a room with others, and know who is here. @readonly */
+    this.presence = presence(this.#messenger, page);
     this.#documents = new Documents(this.#messenger, parts);
+    this.#messenger.route(RESERVED.stream, ({ payload }) => this.#events.emit("stream", payload));
+    this.#messenger.route(RESERVED.health, ({ payload }) => this.#degrade(payload?.degraded === true));
     this.#messenger.watch((change) => this.#changed(change));
   }
 
   /** idle, connecting, open, waiting (for the next attempt) or closed. */
   get state() {
     return this.#messenger.state;
+  }
+
+  /** Whether the server is there without its database: what needs it is late or refused. */
+  get degraded() {
+    return this.#isDegraded;
   }
 
   /** Connect; also again after closed. */
@@ -130,8 +152,16 @@ export class Client {
   /** @param {import("./connection.js").StateChange} change */
   #changed(change) {
     const { state, welcome, code = 0, reason = "" } = change;
+    if (state !== "open") this.#degrade(false);
     this.#events.emit("state", change);
     if (welcome) this.#events.emit("open", welcome);
     if (state === "closed") this.#events.emit("closed", { code, reason });
+  }
+
+  /** @param {boolean} degraded */
+  #degrade(degraded) {
+    if (this.#isDegraded === degraded) return;
+    this.#isDegraded = degraded;
+    this.#events.emit("health", { degraded });
   }
 }

@@ -1,10 +1,8 @@
 /** The user's clipboard: the same entries in every tab and on every device. */
 
+import { command } from "./commands.js";
 import { Emitter } from "./emitter.js";
 import { CLIPBOARD } from "./protocol.js";
-
-/** A command is given up this long after it was given. */
-export const COMMAND_MS = 30_000;
 
 /**
  * @typedef {object} DataEntry raw data
@@ -41,18 +39,15 @@ export class Clipboard {
   /** @type {Entry[]} */
   #entries = [];
   #seq = "";
-  /** Whether nothing was heard on this connection: then its position need not be a later one. */
-  #isFresh = true;
-  /** Names this page's commands, so that one sent twice is applied once. */
-  #page = crypto.getRandomValues(new Uint32Array(4)).join("");
-  #commands = 0;
+  /** The latest position on this connection; none: the next need not be a later one. */
+  #latest = "";
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
     this.#messenger = messenger;
     messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
     messenger.watch(({ state }) => {
-      if (state === "open") this.#isFresh = true;
+      if (state === "open") this.#latest = "";
     });
   }
 
@@ -113,15 +108,10 @@ export class Clipboard {
    * @param {unknown} data
    * @returns {Promise<Entry[]>}
    */
-  #command(action, data) {
-    const payload = { action, data, cmd_id: `${this.#page}.${++this.#commands}` };
-    return new Promise((resolve, reject) => {
-      this.#messenger.ask(CLIPBOARD, payload, { timeoutMs: COMMAND_MS, lost: "resend" }, (error, answer) => {
-        if (error) return reject(error);
-        if (answer.seq) this.#receive(answer.payload, answer.seq);
-        resolve(answer.payload);
-      });
-    });
+  async #command(action, data) {
+    const { payload, seq } = await command(this.#messenger, CLIPBOARD, { action, data });
+    if (seq) this.#receive(payload, seq);
+    return payload;
   }
 
   /**
@@ -131,10 +121,8 @@ export class Clipboard {
    */
   #receive(entries, seq = "") {
     if (!Array.isArray(entries)) return;
-    const isOld = this.#isFresh ? seq === this.#seq : seq <= this.#seq;
-    this.#isFresh = false;
-    if (seq && isOld) return;
-    this.#seq = seq;
+    if (seq && (seq === this.#seq || seq < this.#latest)) return;
+    this.#seq = this.#latest = seq;
     this.#entries = entries;
     this.#events.emit("change", entries);
   }

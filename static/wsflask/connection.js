@@ -2,9 +2,11 @@
 
 import { fullJitter } from "./backoff.js";
 import { report } from "./emitter.js";
+import { WSFlaskError } from "./errors.js";
 import { milliseconds, parseEnvelope, readWelcome } from "./envelope.js";
 import { watchPage } from "./page.js";
 import { CLOSE_CODES, RESERVED, SUBPROTOCOL, isFinal } from "./protocol.js";
+import { Streams } from "./streams.js";
 
 /** A handshake may take this long, welcome included. */
 export const CONNECTING_MS = 10_000;
@@ -37,14 +39,15 @@ export const PROBE_MS = 5_000;
 /**
  * @typedef {object} Handlers
  * @property {(change: StateChange) => void} state called last in each change
- * @property {(message: import("./envelope.js").Envelope) => void} message all but the server's own channels
- * @property {(code: import("./protocol.js").ErrorCode) => void} fault the server does not speak the protocol
+ * @property {(message: import("./envelope.js").Envelope) => void} message all but welcome and goodbye
+ * @property {(error: WSFlaskError) => void} fault the server does not speak the protocol
  */
 
 /** The connection to the server: says what state it is in, and hands on what the server says. */
 export class Connection {
   #options;
   #handlers;
+  #streams;
   /** @type {State} */
   #state = "idle";
   /** @type {WebSocket | null} */
@@ -54,7 +57,6 @@ export class Connection {
   #failures = 0;
   #openedAt = 0;
   #silenceMs = 0;
-  #deadline = 0;
   #isProbing = false;
   /** Window over which a goodbye asked clients to spread. @type {number | null} */
   #spreadMs = null;
@@ -68,6 +70,7 @@ export class Connection {
   constructor(options, handlers) {
     this.#options = options;
     this.#handlers = handlers;
+    this.#streams = new Streams(options);
   }
 
   get state() {
@@ -80,15 +83,13 @@ export class Connection {
     this.#failures = 0;
     this.#spreadMs = null;
     this.#dial();
-    this.#unwatch ??= watchPage(this.#options.page, () => this.#wake());
+    this.#unwatch ??= watchPage(this.#options.page, () => this.#wake(), () => this.#streams.save());
   }
 
   /** Stop, and do not come back. */
   close() {
     if (this.#state === "closed") return;
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close(CLOSE_CODES.NORMAL);
+    this.#hangUp(CLOSE_CODES.NORMAL);
     this.#finish(CLOSE_CODES.NORMAL, "");
   }
 
@@ -98,36 +99,41 @@ export class Connection {
   }
 
   #dial() {
-    const { url, WebSocket } = this.#options;
-    const socket = new WebSocket(url, [SUBPROTOCOL]);
+    const { WebSocket } = this.#options;
+    const socket = new WebSocket(this.#streams.address(), [SUBPROTOCOL]);
     this.#socket = socket;
     const isCurrent = () => socket === this.#socket;
     socket.onopen = () => isCurrent() && this.#shaken(socket);
     socket.onmessage = ({ data }) => isCurrent() && this.#receive(data);
     socket.onclose = ({ code, reason }) => isCurrent() && this.#lost(code, reason);
-    this.#arm(CONNECTING_MS, () => this.#drop("handshake too slow"));
+    this.#arm(CONNECTING_MS, () => this.#drop("timeout"));
     this.#enter("connecting");
   }
 
   /** @param {WebSocket} socket */
   #shaken({ protocol }) {
     if (protocol === SUBPROTOCOL) return;
-    this.#handlers.fault("bad_protocol");
-    this.#drop("no subprotocol");
+    this.#handlers.fault(new WSFlaskError("bad_protocol"));
+    this.#drop("bad_protocol");
   }
 
   /** @param {unknown} data */
   #receive(data) {
-    this.#isProbing = false;
-    this.#deadline = this.#options.clock.now() + this.#silenceMs;
+    if (this.#state === "open") this.#listen();
     const message = parseEnvelope(data);
-    if (!message) return this.#handlers.fault("bad_envelope");
+    if (!message) return this.#handlers.fault(new WSFlaskError("bad_envelope"));
     const { channel, payload } = message;
     if (channel === RESERVED.welcome) this.#welcomed(payload);
-    else if (channel === RESERVED.ping) this.#say(RESERVED.pong);
     else if (channel === RESERVED.goodbye) {
-      this.#spreadMs = milliseconds(payload?.reconnect, { byDefault: 5, most: 300 });
-    } else if (channel !== RESERVED.pong) this.#handlers.message(message);
+      this.#spreadMs = milliseconds(payload?.reconnect, 5, 300);
+    } else {
+      try {
+        this.#streams.take(message, () => this.#handlers.message(message));
+      } catch (error) {
+        report(error);
+      }
+    }
+    if (channel === RESERVED.ping) this.#say(RESERVED.pong);
   }
 
   /** @param {unknown} payload */
@@ -136,27 +142,21 @@ export class Connection {
     const welcome = readWelcome(payload);
     this.#openedAt = this.#options.clock.now();
     this.#silenceMs = welcome.heartbeatMs * 1.5;
-    this.#deadline = this.#openedAt + this.#silenceMs;
     this.#listen();
     this.#enter("open", { welcome });
   }
 
-  /** Wait for the deadline, which every message moves on. */
+  /** Every message begins the wait for the next. */
   #listen() {
-    const { clock } = this.#options;
-    this.#arm(this.#deadline - clock.now(), () => {
-      if (clock.now() < this.#deadline) this.#listen();
-      else if (this.#isProbing) this.#drop("silence");
-      else this.#probe();
-    });
+    this.#isProbing = false;
+    this.#arm(this.#silenceMs, () => this.#probe());
   }
 
   /** Ask for a sign of life: a server that hears from us may have had no cause to speak, and timers may have slept. */
   #probe() {
     this.#isProbing = true;
-    this.#deadline = this.#options.clock.now() + PROBE_MS;
+    this.#arm(PROBE_MS, () => this.#drop("timeout"));
     this.#say(RESERVED.ping);
-    this.#listen();
   }
 
   #wake() {
@@ -169,7 +169,7 @@ export class Connection {
       this.#dial();
     } catch (error) {
       report(error);
-      this.#lost(CLOSE_CODES.ABNORMAL, "no websocket");
+      this.#lost(CLOSE_CODES.ABNORMAL, String(error));
     }
   }
 
@@ -178,10 +178,15 @@ export class Connection {
    * @param {string} reason
    */
   #drop(reason) {
+    this.#hangUp();
+    this.#lost(CLOSE_CODES.ABNORMAL, reason);
+  }
+
+  /** @param {number} [code] */
+  #hangUp(code) {
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close();
-    this.#lost(CLOSE_CODES.ABNORMAL, reason);
+    socket?.close(code);
   }
 
   /**
@@ -205,6 +210,7 @@ export class Connection {
    */
   #finish(code, reason) {
     this.#options.clock.clearTimeout(this.#timer);
+    this.#streams.save();
     this.#unwatch?.();
     this.#unwatch = null;
     this.#enter("closed", { code, reason });

@@ -14,7 +14,7 @@ export function report(error) {
  * @template {object} Events value type of each event
  */
 export class Emitter {
-  /** @type {Map<keyof Events, Set<{ listener: (value: any) => void }>>} */
+  /** @type {Map<keyof Events, Set<(value: any) => void>>} */
   #listeners;
 
   /** @param {(keyof Events)[]} names all events there are: a mistyped name fails at once */
@@ -35,9 +35,9 @@ export class Emitter {
       throw new TypeError(`there is no event "${String(event)}"; there are: ${[...this.#listeners.keys()].join(", ")}`);
     }
     if (typeof listener !== "function") throw new TypeError("a listener is a function");
-    const entry = { listener };
-    listeners.add(entry);
-    return () => void listeners.delete(entry);
+    const call = (/** @type {Events[K]} */ value) => listener(value);
+    listeners.add(call);
+    return () => void listeners.delete(call);
   }
 
   /**
@@ -47,9 +47,9 @@ export class Emitter {
    * @param {Events[K]} value
    */
   emit(event, value) {
-    for (const { listener } of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
+    for (const call of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
       try {
-        listener(value);
+        call(value);
       } catch (error) {
         report(error);
       }

@@ -38,10 +38,9 @@ export function isObject(value) {
  * @returns {Envelope | null}
  */
 export function parseEnvelope(data) {
-  if (typeof data !== "string") return null;
   try {
-    const message = JSON.parse(data);
-    return isObject(message) && typeof message.channel === "string" ? /** @type {Envelope} */ (message) : null;
+    const message = JSON.parse(/** @type {string} */ (data));
+    return typeof message?.channel === "string" ? message : null;
   } catch {
     return null;
   }
@@ -50,9 +49,10 @@ export function parseEnvelope(data) {
 /**
  * Return a number of seconds as milliseconds.
  * @param {unknown} seconds
- * @param {{ byDefault: number, most: number }} range in seconds
+ * @param {number} byDefault seconds
+ * @param {number} most seconds
  */
-export function milliseconds(seconds, { byDefault, most }) {
+export function milliseconds(seconds, byDefault, most) {
   return Math.min(positive(seconds, byDefault), most) * 1000;
 }
 
@@ -62,15 +62,15 @@ export function milliseconds(seconds, { byDefault, most }) {
  * @returns {Welcome}
  */
 export function readWelcome(payload) {
-  const { heartbeat, limits, channels } = isObject(payload) ? payload : /** @type {any} */ ({});
-  const given = isObject(limits) ? limits : /** @type {any} */ ({});
+  const { heartbeat, limits, channels } = Object(payload);
+  const { message_bytes: bytes, messages_per_second: rate, burst, subscriptions } = Object(limits);
   return {
-    heartbeatMs: milliseconds(heartbeat, { byDefault: 25, most: 3600 }),
+    heartbeatMs: milliseconds(heartbeat, 25, 3600),
     limits: {
-      messageBytes: positive(given.message_bytes, 65_536),
-      messagesPerSecond: positive(given.messages_per_second, 20),
-      burst: positive(given.burst, 60),
-      subscriptions: positive(given.subscriptions, 100),
+      messageBytes: positive(bytes, 65_536),
+      messagesPerSecond: positive(rate, 20),
+      burst: positive(burst, 60),
+      subscriptions: positive(subscriptions, 100),
     },
     channels: Array.isArray(channels) ? channels.filter((name) => typeof name === "string") : [],
   };

@@ -20,7 +20,7 @@ export class WSFlaskError extends Error {
    * @param {any} payload
    */
   static from(payload) {
-    const { code = "internal", message = code } = payload ?? {};
+    const { code = "internal", message = code } = Object(payload);
     return new WSFlaskError(String(code), String(message));
   }
 }

@@ -1,11 +1,9 @@
 /** The user's notifications: the unread count, what arrives, and reading. */
 
+import { command } from "./commands.js";
 import { Emitter } from "./emitter.js";
 import { isObject } from "./envelope.js";
 import { NOTIFICATIONS } from "./protocol.js";
-
-/** Arrivals remembered so that none is shown twice. */
-const REMEMBERED = 100;
 
 /**
  * @typedef {object} Notification
@@ -27,7 +25,7 @@ const REMEMBERED = 100;
 /**
  * @typedef {object} NotificationsEvents
  * @property {NotificationsChange} change the count changed, or one arrived
- * @property {Notification} arrival one arrived; each once
+ * @property {Notification} arrival one arrived, perhaps while the connection was lost; each once, in order
  */
 
 /**
@@ -42,12 +40,8 @@ export class Notifications {
   /** @type {Emitter<NotificationsEvents>} */
   #events = new Emitter(["change", "arrival"]);
   #messenger;
-  #unread = 0;
-  #category = "";
-  /** @type {Notification | null} */
-  #last = null;
-  /** @type {string[]} */
-  #seen = [];
+  /** @type {NotificationsChange} */
+  #now = { unread: 0, category: "", last: null };
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
@@ -57,17 +51,17 @@ export class Notifications {
 
   /** How many the user has not read; absolute, the same in all tabs. */
   get unread() {
-    return this.#unread;
+    return this.#now.unread;
   }
 
   /** The category of the last message about notifications. */
   get category() {
-    return this.#category;
+    return this.#now.category;
   }
 
   /** The last one that arrived on this page, or null. */
   get last() {
-    return this.#last;
+    return this.#now.last;
   }
 
   /**
@@ -86,48 +80,46 @@ export class Notifications {
    *   `next` of the page before; `limit`: 1 to 100, default 20
    * @returns {Promise<NotificationPage>}
    */
-  list({ before = null, limit = 20, unreadOnly = false } = {}) {
-    return this.#ask("list", { before, limit, unread_only: unreadOnly }, "disconnected");
+  async list({ before = null, limit = 20, unreadOnly = false } = {}) {
+    const payload = { action: "list", data: { before, limit, unread_only: unreadOnly } };
+    return (await this.#messenger.request(NOTIFICATIONS, payload, { lost: "disconnected" })).payload;
   }
 
   /**
-   * Mark one as read. It is sent again after a lost connection, for doing it twice changes nothing.
+   * Mark one as read. It is repeated after a lost connection and after "unavailable", and given up after 30 seconds.
    * @param {string} id
    * @returns {Promise<number>} how many are unread now
    */
-  async markRead(id) {
-    return (await this.#ask("mark_read", { id }, "resend")).unread;
+  markRead(id) {
+    return this.#command("mark_read", { id });
   }
 
   /**
-   * Mark all as read.
+   * Mark all as read. It is repeated like `markRead()`, and applied once: what arrived since stays unread.
    * @returns {Promise<number>} how many are unread now
    */
-  async markAllRead() {
-    return (await this.#ask("mark_all_read", undefined, "unknown")).unread;
+  markAllRead() {
+    return this.#command("mark_all_read");
   }
 
   /**
    * @param {string} action
-   * @param {object | undefined} data
-   * @param {"unknown" | "disconnected" | "resend"} lost
+   * @param {object} [data]
    */
-  #ask(action, data, lost) {
-    return this.#messenger.request(NOTIFICATIONS, { action, data }, { lost });
+  async #command(action, data) {
+    return (await command(this.#messenger, NOTIFICATIONS, { action, data })).payload.unread;
   }
 
   /** @param {any} payload */
   #receive(payload) {
     if (!isObject(payload)) return;
     const { unread, category, last } = payload;
-    if (Number.isInteger(unread)) this.#unread = unread;
-    if (typeof category === "string") this.#category = category;
-    const isArrival = isObject(last) && !this.#seen.includes(last.id);
-    if (isArrival) {
-      this.#seen = [last.id, ...this.#seen.slice(0, REMEMBERED)];
-      this.#last = /** @type {Notification} */ (last);
-    }
-    this.#events.emit("change", { unread: this.#unread, category: this.#category, last: this.#last });
-    if (isArrival) this.#events.emit("arrival", /** @type {Notification} */ (last));
+    const now = { ...this.#now };
+    if (Number.isInteger(unread)) now.unread = unread;
+    if (typeof category === "string") now.category = category;
+    if (isObject(last)) now.last = /** @type {Notification} */ (last);
+    this.#now = now;
+    this.#events.emit("change", now);
+    if (isObject(last)) this.#events.emit("arrival", /** @type {Notification} */ (last));
   }
 }

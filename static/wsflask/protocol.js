@@ -22,6 +22,8 @@ export const NOTIFICATIONS = "notifications";
 export const CLIPBOARD = "clipboard";
 /** Channel of the views of documents. */
 export const DOCUMENTS = "documents";
+/** Channel of who is here. */
+export const PRESENCE = "presence";
 
 /** What a channel may be called. */
 export const CHANNEL_NAME = /^[a-z][a-z0-9_.-]{0,63}$/;
@@ -52,8 +54,8 @@ export const LOCAL_ERRORS = Object.freeze(
     disconnected: "Connection lost before the answer.",
     timeout: "No answer in time.",
     queue_full: "Too many requests wait.",
-    closed: "The connection is closed.",
-    bad_protocol: "The server does not speak wsflask.v1.",
+    closed: "Connection closed.",
+    bad_protocol: "This is no server of wsflask.v1.",
   }),
 );
 

@@ -65,6 +65,17 @@ class Echo(Service):
         time.sleep(seconds)
         return "awake"
 
+    def _hang(self, seconds: float, stubborn: bool = False) -> str:
+        """Keep the event loop to oneself; stubbornly: even when the worker is told to end."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                sum(range(1000))
+            except SystemExit:
+                if not stubborn:
+                    raise
+        return "late"
+
     def _publish(self, payload: Any, users: list[str] | None = None, groups: list[str] | None = None) -> None:
         everyone = users is None and groups is None
         to = EVERYONE if everyone else Recipients(users=tuple(users or ()), groups=tuple(groups or ()))

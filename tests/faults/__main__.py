@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import signal
 import sys
@@ -14,7 +13,7 @@ import click
 
 from .report import report, summary
 from .rows import Row, load_rows
-from .stand import FULL, QUICK, Needs, Stand
+from .stand import FULL, QUICK, STREAMS, Needs, Stand
 from .trial import Trial
 
 
@@ -79,10 +78,15 @@ def _run(chosen: list[Row], seed: int, *, is_short: bool) -> tuple[list[Trial], 
     for each in wanted:
         groups.setdefault(each.needs, []).append(each)
     for needs, group in groups.items():
-        with contextlib.ExitStack() as stack:
-            stand = stack.enter_context(Stand(needs, QUICK if is_short else FULL, seed, say))
-            for each in group:
-                trial = _try(each, stand, seed, is_short=is_short)
+        waiting = list(group)
+        try:
+            with Stand(needs, QUICK if is_short else FULL, seed, say) as stand:
+                while waiting:
+                    trials.append(_try(waiting.pop(0), stand, seed, is_short=is_short))
+        except Exception:
+            for each in waiting:
+                trial = Trial(each.name, is_short, seed, say)
+                trial.check(f"the stand did not come up: {traceback.format_exc(limit=-2)}", holds=False)
                 trials.append(trial)
     order = {each.name: number for number, each in enumerate(wanted)}
     return sorted(trials, key=lambda trial: order[trial.row]), skipped
@@ -94,12 +98,16 @@ def _try(row: Row, stand: Stand, seed: int, *, is_short: bool) -> Trial:
     started = time.monotonic()
     try:
         if not row.needs.is_empty:
+            missing = sorted(STREAMS - {stream for each in stand.fleet.collect() for stream in each["streams"]})
+            trial.check(f"the server has no stream {missing}", not missing)
             stand.go()
         row.act(stand, trial)
         if row.is_judged:
             stand.rest(trial)
     except Exception:
         trial.check(traceback.format_exc(limit=-4), holds=False)
+    finally:
+        stand.tidy()
     trial.seconds = time.monotonic() - started
     if not trial.is_green:
         for line in stand.server.log().splitlines()[-15:]:

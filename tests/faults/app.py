@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from flask.typing import ResponseReturnValue
 
 from benchmarks.cookies import SECRET_KEY
 from wsflask import Broadcaster, Clipboard, Connection, Notifier, Service, WebSocketServer
+from wsflask.live.subscriber import Subscriber
 
 from .models import Item, Person
 
@@ -38,6 +40,13 @@ def _springs(name: str) -> bool:
     return False
 
 
+class Unencodable:
+    """What fails when it is to be text."""
+
+    def __str__(self) -> str:
+        raise ValueError("an encoder that fails on purpose")
+
+
 class Chat(Service):
     """A service of one's own: answers, and carries what is published."""
 
@@ -47,7 +56,7 @@ class Chat(Service):
         if message == "boom":
             raise RuntimeError("a hook that fails on purpose")
         if message == "unencodable":
-            return {"what": object()}
+            return {"what": Unencodable()}
         return {"echo": message}
 
     def run(self) -> None:
@@ -107,7 +116,10 @@ def create_app() -> Flask:
         """Tell what this worker holds: each answer is another worker's, by chance."""
         gc.collect()
         greenlets = sum(1 for each in gc.get_objects() if isinstance(each, gevent.Greenlet) and not each.dead)
-        return jsonify(pid=os.getpid(), connections=len(server.hub), greenlets=greenlets)
+        subscriptions = sum(1 for each in gc.get_objects() if isinstance(each, Subscriber))
+        counts = {"connections": len(server.hub), "greenlets": greenlets, "subscriptions": subscriptions}
+        waiting = max((each.waiting_bytes for each in server.hub.connections()), default=0)
+        return jsonify(pid=os.getpid(), time=time.time(), waiting=waiting, **counts)
 
     @app.post("/logout")
     @flask_login.login_required

@@ -14,6 +14,11 @@ const tabs = new Map();
 /** Of all tabs: what must not happen. */
 const faults = { corrupt: [], leaked: [], order: [], twice: [] };
 
+/** Share of the messages of streams that are told twice. */
+const REPEATED = 0.05;
+/** Seconds that a right may outlive the write that took it. */
+const GRACE = 1.5;
+
 const note = (kind, text) => faults[kind].length < 200 && faults[kind].push(text);
 
 /** A sessionStorage that outlives its page. */
@@ -46,6 +51,9 @@ class Tab {
   states = [];
   resets = [];
   health = [];
+  pings = [];
+  /** Streams that the server has. */
+  streams = [];
   counts = { opened: 0, resumed: 0, reset: 0, loads: 0, changes: 0, viewResets: 0, errors: {} };
   since = 0;
   isReady = false;
@@ -58,7 +66,9 @@ class Tab {
   constructor(options) {
     this.options = options;
     this.storage = new Storage();
-    this.regions = new Set(options.regions);
+    this.page = new EventTarget();
+    /** Regions that the user may read, and until when. */
+    this.regions = new Map(options.regions.map((region) => [region, Infinity]));
     this.open();
   }
 
@@ -74,30 +84,42 @@ class Tab {
           if (String(error.code).startsWith("WS_ERR")) note("corrupt", `${name}: ${error.code} ${error.message}`);
         });
         const positions = new Map();
+        let isRepeated = false;
         this.on("message", (data) => {
+          if (isRepeated) return;
           let message;
           try {
             message = JSON.parse(data);
           } catch {
             return note("corrupt", `${name}: ${String(data).slice(0, 100)}`);
           }
+          // A server may tell a message of a stream twice, with the same position.
+          if (message.seq && ["notifications", "chat"].includes(message.channel) && Math.random() < REPEATED) {
+            setImmediate(() => {
+              isRepeated = true;
+              this.emit("message", data, false);
+              isRepeated = false;
+            });
+          }
+          if (message.channel === "ping") tab.pings.push(now());
           if (message.channel === "documents" && message.payload?.view) {
             const { view, seq } = message.payload;
-            if (seq !== undefined) {
-              if (seq < (positions.get(view) ?? "")) note("order", `${name}: view ${view} went back to ${seq}`);
+            // None: the position is not known yet, the rows that follow tell it.
+            if (seq) {
+              if (seq < (positions.get(view) ?? "")) note("order", `${name}: view ${view} went back to "${seq}": ${String(data).slice(0, 150)}`);
               positions.set(view, seq);
             }
           }
         });
       }
     }
-    this.ws = connect({ url, WebSocket: Socket, storage: this.storage, sessionStorage: this.storage });
+    this.ws = connect({ url, WebSocket: Socket, page: { window: this.page, sessionStorage: this.storage } });
     this.#listen(this.ws);
   }
 
   #listen(ws) {
-    ws.on("state", ({ state, code, reason }) => {
-      this.states.push([now(), state, code ?? 0, reason ?? ""]);
+    ws.on("state", ({ state, previous, code }) => {
+      this.states.push([now(), state, code ?? 0, previous]);
       this.#isGreeted &&= state === "open";
       if (state === "open") this.counts.opened += 1;
     });
@@ -127,6 +149,7 @@ class Tab {
   }
 
   #stream({ stream, state }) {
+    if (!this.streams.includes(stream)) this.streams.push(stream);
     if (state === "resumed") this.counts.resumed += 1;
     if (state !== "reset") return;
     this.counts.reset += 1;
@@ -155,8 +178,7 @@ class Tab {
 
   /** A row that this user may not see must not be there. */
   #judge(row, how) {
-    if (this.options.isJudged === false) return;
-    if (!this.regions.has(row.region)) note("leaked", `${this.options.name}: ${how} of ${JSON.stringify(row)}`);
+    if (!(now() < this.regions.get(row.region))) note("leaked", `${this.options.name}: ${how} of ${JSON.stringify(row)}`);
     if ("secret" in row) note("leaked", `${this.options.name}: the secret of ${row._id}`);
   }
 
@@ -200,6 +222,7 @@ class Tab {
 
   /** Leave as a page does that is reloaded: the socket ends without a word, the storage stays. */
   leave() {
+    this.page.dispatchEvent(new Event("pagehide"));
     this.ws.close();
     this.view = undefined;
   }
@@ -207,8 +230,9 @@ class Tab {
   tell() {
     const shows = [...this.#shown];
     const { name, user } = this.options;
-    const { arrivals, messages, steps, commands, states, resets, health, counts, since } = this;
-    return { name, user, since, arrivals, messages, steps, commands, states, resets, health, counts, shows };
+    const { arrivals, messages, steps, commands, states, resets, health, pings, streams, counts, since } = this;
+    const log = { arrivals, messages, steps, commands, states, resets, health, pings };
+    return { name, user, since, streams, counts, shows, ...log };
   }
 
   rest() {
@@ -221,6 +245,7 @@ class Tab {
       view: view?.state,
       error: view?.error?.code,
       rows: view ? Object.fromEntries([...view.rows.values()].map(({ _id, version }) => [_id, version])) : null,
+      regions: view ? [...new Set([...view.rows.values()].map(({ region }) => region))] : [],
       heard: this.#lastSurfaced,
       board: this.isReady ? [...this.#shown] : null,
     };
@@ -292,9 +317,42 @@ const actions = {
     for (const tab of chosen(message)) tab.open();
     return 0;
   },
-  rights({ name, regions }) {
+  /** Rights are being changed, or have been: the old ones count until then, and a moment longer. */
+  rights({ names, regions, isBegun }) {
+    for (const tab of chosen({ names })) {
+      if (!isBegun) for (const region of tab.regions.keys()) tab.regions.set(region, now() + GRACE);
+      for (const region of regions) tab.regions.set(region, Infinity);
+    }
+    return 0;
+  },
+  close(message) {
+    for (const tab of chosen(message)) {
+      tab.leave();
+      tabs.delete(tab.options.name);
+    }
+    return 0;
+  },
+  /** Give a command again and again that changes nothing, without repeating it: how long are the answers? */
+  probe({ name, every }) {
     const tab = tabs.get(name);
-    tab.regions = new Set(regions);
+    clearInterval(tab.prober);
+    if (!every) return tab.probes;
+    const clipboard = tab.ws.channel("clipboard");
+    tab.probes = [];
+    let isAsking = false;
+    tab.prober = setInterval(async () => {
+      if (isAsking) return;
+      isAsking = true;
+      const began = now();
+      let code = "ok";
+      try {
+        await clipboard.request({ action: "clipboard_remove", data: -1 }, { timeoutMs: 30_000 });
+      } catch (error) {
+        code = error.code;
+      }
+      tab.probes.push([began, now(), code]);
+      isAsking = false;
+    }, every * 1000);
     return 0;
   },
   /** Subscribe to a further view and end it, again and again. */

@@ -109,6 +109,18 @@ class Fleet:
             if own:
                 node.ask(do=do, names=own, **options)
 
+    def rights(self, user: str, regions: list[str], *, is_begun: bool) -> None:
+        """Note that a user's rights are being changed, or have been."""
+        names = [name for name in self._node_of if name.startswith(f"{user}/")]
+        self.all("rights", names, regions=regions, isBegun=is_begun)
+
+    def close(self, names: Iterable[str]) -> None:
+        """Close tabs and forget them."""
+        gone = list(names)
+        self.all("close", gone)
+        for name in gone:
+            del self._node_of[name]
+
     def one(self, do: str, name: str, **options: Any) -> Any:
         """Have one tab do something; return its answer."""
         return self._node_of[name].ask(do=do, name=name, **options)

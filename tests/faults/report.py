@@ -31,12 +31,15 @@ def report(trials: Sequence[Trial], skipped: Sequence[tuple[Row, str]], rows: di
     lines = [
         "# Faults survived",
         "",
-        f"Run on {time.strftime('%Y-%m-%d')} with {os.cpu_count()} cores, Python {platform.python_version()}, by "
-        "`make faults`. Under each fault lies this load, unless the row says another: 2 workers, "
-        f"{load.users * load.tabs} clients ({load.users} users × {load.tabs} tabs: the JavaScript client under Node), "
-        f"{load.notifications:g} notifications, {load.publications:g} kept publications, {load.commands:g} clipboard "
-        f"commands and {load.items:g} changes of documents a second. Writers are processes of their own that note what "
-        "they were told of each write; a checker compares that with what each tab surfaced.",
+        (
+            f"Run on {time.strftime('%Y-%m-%d')} with {os.cpu_count()} cores, Python {platform.python_version()}, by "
+            "`make faults`. Under each fault lies this load, unless the row says another: 2 workers, "
+            f"{load.users * load.tabs} clients ({load.users} users, {load.tabs} tabs each: the JavaScript client under "
+            f"Node), {load.notifications:g} notifications, {load.publications:g} kept publications, "
+            f"{load.commands:g} clipboard commands and {load.items:g} changes of documents a second. Writers are "
+            "processes of their own that note what they were told of each write; a checker compares that with what "
+            "each tab surfaced."
+        ),
         "",
         "| fault | to hold | happened | surfaced | lost | twice | out of order | leaked | held |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

@@ -11,8 +11,7 @@ from .trial import Trial
 
 __all__ = ["ROWS", "Row", "load_rows", "row"]
 
-_MODULES = ("workers",)
-_LATER = (
+_MODULES = (
     "workers", "deploys", "replies", "primary", "database", "history", "brokers", "network", "readers", "crowd",
     "clock", "absence", "joining", "rights", "hooks", "people", "hostile", "fronts",
 )  # fmt: skip

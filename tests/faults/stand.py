@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from pymongo import MongoClient
 
-from tests.harness import Servers, WebServer, data_folder
+from tests.harness import RedisServer, Servers, WebServer, data_folder
 from wsflask.testing import Proxy, ReplicaSet
 from wsflask.testing.boards import BoardTab, Command, Step, judge_boards
 from wsflask.testing.deliveries import Tab, Verdict, judge
@@ -32,6 +32,8 @@ from .writers import Writers
 __all__ = ["FULL", "QUICK", "Load", "Needs", "Stand"]
 
 _DATABASE = "faults"
+#: What the server resumes: of these nothing may be missing, wherever a client was meanwhile.
+STREAMS = frozenset({"publications"})
 #: Seconds in which everything has to come to rest, and without a word that are a rest.
 _TO_REST, _REST = 30.0, 0.7
 _ITEMS = 200
@@ -63,6 +65,8 @@ class Needs:
     members: int = 1
     #: Whether tabs come through a proxy.
     proxy: bool = False
+    #: Whether there is a Redis.
+    redis: bool = False
     #: Settings of the application, as pairs.
     settings: tuple[tuple[str, Any], ...] = ()
     #: Environment of the workers, as pairs.
@@ -74,6 +78,10 @@ class Needs:
     #: Further arguments of gunicorn.
     gunicorn: tuple[str, ...] = ()
     workers: int = 2
+    #: Names a stand that is not shared.
+    alone: str = ""
+    #: Called with the folder of the traps, before workers start.
+    prepare: Callable[[Path], None] = lambda folder: None
 
 
 class Stand:
@@ -88,8 +96,6 @@ class Stand:
         self._known: set[str] = set()
         self._regions = {user_name(number): regions_of(number) for number in range(load.users)}
         self._groups = {user_name(number): groups_of(number) for number in range(load.users)}
-        #: Users whose rows are not compared: their rights change.
-        self.unsettled: set[str] = set()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -98,17 +104,21 @@ class Stand:
             self.traps = Path(tempfile.mkdtemp(prefix="traps-", dir=folder))
             needs = self.needs
             self.mongo = stack.enter_context(
-                ReplicaSet(
-                    folder, members=needs.members, oplog_megabytes=needs.oplog_megabytes, arguments=needs.mongod
-                )
+                ReplicaSet(folder, members=needs.members, oplog_megabytes=needs.oplog_megabytes, arguments=needs.mongod)
             )
             self.uri = self.mongo.uri_of(_DATABASE)
             self.client: MongoClient[Any] = stack.enter_context(MongoClient(self.uri, tz_aware=True))
             self.database = self.client[_DATABASE]
             self._people()
             servers = stack.enter_context(Servers())
-            settings = "\n".join(f"{name}={value}" for name, value in needs.settings)
-            self._env = {URI: self.uri, TRAPS: str(self.traps), SETTINGS: settings, **dict(needs.env)}
+            pairs = dict(needs.settings)
+            if needs.redis:
+                self.redis = stack.enter_context(RedisServer())
+                pairs["WSFLASK_REDIS_URL"] = self.redis.url
+            settings = "\n".join(f"{name}={value}" for name, value in pairs.items())
+            more = {name: value.replace("{traps}", str(self.traps)) for name, value in needs.env}
+            self._env = {URI: self.uri, TRAPS: str(self.traps), SETTINGS: settings, **more}
+            needs.prepare(self.traps)
             self.server = servers.gunicorn(
                 "tests.faults.app:app", workers=needs.workers, env=self._env, arguments=needs.gunicorn
             )
@@ -228,7 +238,7 @@ class Stand:
             tabs = [
                 Tab(
                     each["name"], each["user"], each["since"] or until, each[key],
-                    [(start, end) for start, end, stream in each["resets"] if stream == kind],
+                    _excused(each, kind),
                 )
                 for each in told
             ]  # fmt: skip
@@ -273,12 +283,12 @@ class Stand:
         wrong = []
         for tab in self.fleet.rest():
             name, user = tab["name"], tab["name"].partition("/")[0]
-            if tab["state"] != "open" or tab["view"] not in ("live", None):
-                wrong.append(f"{name} is {tab['state']}, its view {tab['view']} {tab.get('error') or ''}")
+            if tab["state"] != "open" or tab.get("view", "live") != "live":
+                wrong.append(f"{name} is {tab['state']}, its view {tab.get('view')} {tab.get('error') or ''}")
                 continue
             if tab["unread"] != unread.get(user, 0):
                 wrong.append(f"{name} says {tab['unread']} unread, the database {unread.get(user, 0)}")
-            if tab["rows"] is not None and user not in self.unsettled:
+            if tab["rows"] is not None:
                 wanted: dict[str, int] = {}
                 for region in self._regions.get(user, ()):
                     wanted |= rows.get(region, {})
@@ -291,8 +301,30 @@ class Stand:
         return wrong
 
     def set_regions(self, user: str, regions: list[str]) -> None:
-        """Note which regions a user may read from now on."""
+        """Change which regions a user may read. May switch."""
+        self.fleet.rights(user, regions, is_begun=True)
+        self.database["faults_person"].update_one({"_id": user}, {"$set": {"regions": regions}})
+        self.fleet.rights(user, regions, is_begun=False)
         self._regions[user] = regions
+
+    def tidy(self) -> None:
+        """Close the tabs that a row has opened beside those of the load."""
+        usual = {tab["name"] for tab in self.tabs()} if not self.needs.is_empty else set()
+        self.fleet.close([name for name in self.fleet.names if name not in usual])
+
+
+def _excused(told: dict[str, Any], stream: str) -> list[tuple[float, float]]:
+    """Return the spans of which the server said that something may be missing: none, where it resumes the stream."""
+    if stream in STREAMS:
+        return [(start, end) for start, end, name in told["resets"] if name == stream]
+    spans, since = [], None
+    for when, state, *_ in told["states"]:
+        if state == "waiting" and since is None:
+            since = when - 1.0
+        elif state == "greeted" and since is not None:
+            spans.append((since, when + 1.0))
+            since = None
+    return [*spans, (since, float("inf"))] if since is not None else spans
 
 
 def _first_difference(shown: dict[str, int], wanted: dict[str, int]) -> str:

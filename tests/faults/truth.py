@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pymongo.database import Database
@@ -14,7 +14,7 @@ __all__ = ["clipboards", "rows_by_region", "unread_counts"]
 
 def clipboards(database: Database[Any], users: Iterable[str]) -> dict[str, list[tuple[int, str]]]:
     """Return the entries of each user: id, and the token that it holds."""
-    found = {user: [] for user in users}  # type: dict[str, list[tuple[int, str]]]
+    found: dict[str, list[tuple[int, str]]] = {user: [] for user in users}
     for state in database["wsflask_clipboards"].find({}, {"entries.id": 1, "entries.json": 1}):
         entries = [(each["id"], json.loads(each["json"])["token"]) for each in state.get("entries", ())]
         found[state["_id"]] = entries
@@ -29,7 +29,7 @@ def rows_by_region(database: Database[Any]) -> dict[str, dict[str, int]]:
     return found
 
 
-def unread_counts(database: Database[Any], groups: dict[str, Iterable[str]]) -> dict[str, int]:
+def unread_counts(database: Database[Any], groups: Mapping[str, Iterable[str]]) -> dict[str, int]:
     """Return how many notifications there are for each user of these; in this suite nobody reads any."""
     everyone, by_user, by_group = 0, Counter[str](), Counter[tuple[str, ...]]()
     both: list[tuple[set[str], set[str]]] = []

@@ -45,6 +45,7 @@ class Writer:
         self._users = users
         self._rate = 0.0
         self._size = 0
+        self._flooded: list[str] = []
         self._tokens = itertools.count(1)
         #: Token, lane, users (None: everyone), groups, outcome, began, ended.
         self.written: list[list[Any]] = []
@@ -56,6 +57,8 @@ class Writer:
         """Do what is asked."""
         if message["do"] == "write":
             self._rate, self._size = float(message["rate"]), int(message.get("size", 0))
+        elif message["do"] == "flood":
+            self._flooded = list(message["users"])
         elif message["do"] == "collect":
             return self.written
         elif message["do"] == "fill":
@@ -97,9 +100,11 @@ class Writer:
     def _recipients(self, record: list[Any], rng: random.Random) -> Recipients:
         """Draw whom it is for: mostly one user, now and then a team, seldom everyone."""
         drawn = rng.random()
-        if drawn < 0.01:
+        if self._flooded:
+            record[2] = self._flooded
+        elif drawn < 0.01:
             return EVERYONE
-        if drawn < 0.06:
+        elif drawn < 0.06:
             record[2], record[3] = [], [f"team{rng.randrange(10)}"]
         else:
             record[2] = [f"user{rng.randrange(self._users)}"]
@@ -148,7 +153,7 @@ def _is_refused(error: Exception) -> bool:
 
 
 def _main(kind: str, uri: str, seed: str, users: str) -> None:
-    mongoengine.connect(host=uri, uuidRepresentation="standard", tz_aware=True, timeoutMS=20_000)
+    mongoengine.connect(host=uri, uuidRepresentation="standard", tz_aware=True, timeoutMS=5_000)
     writer = Writer(kind, int(seed), int(users))
     for line in sys.stdin:
         sys.stdout.write(json.dumps(writer.answer(json.loads(line))) + "\n")

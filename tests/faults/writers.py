@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from typing import Any
@@ -49,9 +50,13 @@ class Writers:
         for kind, rate in rates.items():
             self._children[kind].ask(do="write", rate=rate, size=size)
 
+    def flood(self, kind: str, users: list[str]) -> None:
+        """Write everything of a kind for these users together; none: as usual again."""
+        self._children[kind].ask(do="flood", users=users)
+
     def stop_writing(self) -> None:
         """Write nothing; writes under way go on to their end."""
-        self.write(**dict.fromkeys(_KINDS, 0.0))
+        self.write(notifications=0.0, publications=0.0, items=0.0)
 
     def written(self, kind: str) -> list[Written]:
         """Return all that was written, with what was told of it."""
@@ -71,7 +76,7 @@ class Writers:
         for kind in _KINDS:
             ends: list[float] = sorted(self._children[kind].ask(do="recent", since=since))
             moments = [since, *ends, time.monotonic()]
-            longest = max([longest, *(later - before for before, later in zip(moments, moments[1:], strict=False))])
+            longest = max([longest, *(later - before for before, later in itertools.pairwise(moments))])
         return longest
 
     def count(self, kind: str) -> int:

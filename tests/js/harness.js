@@ -106,6 +106,27 @@ export class FakeSocket {
   }
 }
 
+/** What a tab keeps over a reload of its page. */
+export class FakeStorage {
+  #items = new Map();
+  /** How often each of its keys was written. @type {Record<string, number>} */
+  writes = {};
+
+  getItem = (key) => this.#items.get(key) ?? null;
+
+  setItem(key, text) {
+    this.writes[key] = (this.writes[key] ?? 0) + 1;
+    this.#items.set(key, text);
+  }
+
+  /** What a tab gets that is a duplicate of this one. */
+  copy() {
+    const copy = new FakeStorage();
+    for (const [key, text] of this.#items) copy.setItem(key, text);
+    return copy;
+  }
+}
+
 /** A client and all that surrounds it. */
 export function setUp(options = {}) {
   const sockets = [];
@@ -115,10 +136,8 @@ export function setUp(options = {}) {
       sockets.push(this);
     }
   }
-  const clock = new FakeClock();
-  const page = { window: new EventTarget(), document: new EventTarget() };
-  page.document.visibilityState = "visible";
-  const ws = connect({ url: "wss://ui.example/wsflask/ws", WebSocket, clock, random: () => 0.5, page, ...options });
+  const { clock = new FakeClock(), page = makePage() } = options;
+  const ws = connect({ url: "wss://ui.example/wsflask/ws", WebSocket, random: () => 0.5, ...options, clock, page });
   const world = {
     ws,
     clock,
@@ -132,6 +151,11 @@ export function setUp(options = {}) {
     comeBack() {
       clock.pass(retryMs);
     },
+    /** Leave the page and load it again, in the same tab; or load it in a duplicate of the tab. */
+    reload({ sessionStorage = page.sessionStorage, ...changed } = {}) {
+      if (sessionStorage === page.sessionStorage) page.window.dispatchEvent(new Event("pagehide"));
+      return setUp({ ...options, clock, page: { ...makePage(), sessionStorage }, ...changed });
+    },
     /** Cut the connection and be welcomed again. */
     reconnect(code = 1006) {
       world.server.end(code);
@@ -142,6 +166,11 @@ export function setUp(options = {}) {
   let retryMs = 0;
   ws.on("state", (change) => (retryMs = change.retryMs ?? retryMs));
   return world;
+}
+
+function makePage() {
+  const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+  return { window: new EventTarget(), document, sessionStorage: new FakeStorage() };
 }
 
 /** The same, with the connection open. */

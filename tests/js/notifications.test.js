@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { collect, held, outcome, setUpOpen } from "./harness.js";
+import { collect, outcome, setUpOpen } from "./harness.js";
 
 const item = (id, label = "Hello, World!") => ({
   category: "success",
@@ -52,10 +52,12 @@ test("one that comes twice arrives once", () => {
   const world = setUpOpen();
   const arrivals = collect(world.ws.notifications, "arrival");
   const message = { unread: 1, category: "success", last: item("a1") };
+  const stream = { stream: "notifications", channels: ["notifications"], state: "loaded", epoch: "e1", missed: 0 };
+  world.server.say("stream", stream, { seq: "1" });
 
-  world.server.say("notifications", message);
+  world.server.say("notifications", message, { seq: "2" });
   world.reconnect();
-  world.server.say("notifications", message);
+  world.server.say("notifications", message, { seq: "2" });
 
   assert.equal(arrivals.length, 1);
 });
@@ -69,14 +71,15 @@ test("many arrivals are all told", () => {
   assert.deepEqual(arrivals.map(({ id }) => id), Array.from({ length: 500 }, (_, n) => `a${n + 1}`));
 });
 
-for (const payload of [null, [], "3", { unread: "3" }, { unread: 1.5, category: 7, last: "x" }]) {
+for (const payload of [null, [], "3", { unread: "3", last: null }, { unread: 1.5, category: 7, last: "x" }]) {
   test(`nonsense changes no count: ${JSON.stringify(payload)}`, () => {
     const { ws, server } = setUpOpen();
+    const arrivals = collect(ws.notifications, "arrival");
     server.say("notifications", { unread: 2, category: "success" });
 
     server.say("notifications", payload);
 
-    assert.deepEqual([ws.notifications.unread, ws.notifications.category], [2, "success"]);
+    assert.deepEqual([ws.notifications.unread, ws.notifications.category, arrivals], [2, "success", []]);
   });
 }
 
@@ -109,24 +112,25 @@ test("markRead() and markAllRead() resolve with the count", async () => {
   const { ws, server } = setUpOpen();
 
   const one = ws.notifications.markRead("a1");
-  assert.deepEqual(server.sent.at(-1).payload, { action: "mark_read", data: { id: "a1" } });
+  const { cmd_id: first, ...read } = server.sent.at(-1).payload;
   server.answer({ unread: 2 });
   const all = ws.notifications.markAllRead();
-  assert.deepEqual(server.sent.at(-1).payload, { action: "mark_all_read" });
+  const { cmd_id: second, ...readAll } = server.sent.at(-1).payload;
   server.answer({ unread: 0 });
 
+  assert.deepEqual([read, readAll], [{ action: "mark_read", data: { id: "a1" } }, { action: "mark_all_read" }]);
+  assert.notEqual(first, second);
   assert.deepEqual([await one, await all], [2, 0]);
 });
 
-test("markRead() is repeated after a lost connection, markAllRead() is not: more may have arrived", async () => {
+test("markRead() and markAllRead() are repeated after a lost connection, under their names", async () => {
   const world = setUpOpen();
-  const one = world.ws.notifications.markRead("a1");
-  const all = held(world.ws.notifications.markAllRead());
+  const marked = [world.ws.notifications.markRead("a1"), world.ws.notifications.markAllRead()];
+  const { sent } = world.server;
 
   world.reconnect();
 
-  assert.deepEqual(world.server.sent.map(({ payload }) => payload.action), ["mark_read"]);
-  world.server.answer({ unread: 0 });
-  assert.equal(await one, 0);
-  assert.deepEqual(await outcome(all), { code: "unknown" });
+  assert.deepEqual(world.server.sent, sent);
+  for (const to of sent) world.server.answer({ unread: 0 }, { to });
+  assert.deepEqual(await Promise.all(marked), [0, 0]);
 });

@@ -39,6 +39,13 @@ ERROR_CODES.push("other");
 // @ts-expect-error: private
 ws.messenger;
 
+ws.on("stream", ({ stream, state, missed }) => state === "resumed" && `${stream} ${missed + 1}`);
+// @ts-expect-error: no such state of a stream
+ws.on("stream", ({ state }) => state === "lost");
+ws.on("health", ({ degraded }) => degraded === ws.degraded);
+// @ts-expect-error: health is told, not set
+ws.degraded = false;
+
 // --- notifications
 
 /** @type {number} */
@@ -133,6 +140,20 @@ ws.live(document.createElement("table"))[0].close();
 // @ts-expect-error: an element, not a selector
 ws.live("#orders");
 
+// --- presence
+
+const room = ws.presence("flight:7", { editing: true });
+room.on("load", ({ you }) => room.members.get(you)?.tabs);
+room.on("change", ({ joined, left }) => [joined[0].about.name, left[0].length, room.total]);
+room.on("error", ({ code }) => code === "forbidden");
+room.update({ editing: false });
+// @ts-expect-error: what a tab shows is an object
+room.update("editing");
+// @ts-expect-error: a room is a name
+ws.presence(7);
+// @ts-expect-error: who left is named by id
+room.on("change", ({ left }) => left[0].user);
+
 // --- channels
 
 const channel = ws.channel("weather");
@@ -142,5 +163,12 @@ void channel.request({ city: "NYC" }, { timeoutMs: 2000 });
 channel.request({}, { timeout: 2 });
 // @ts-expect-error: send answers nothing
 channel.send({}).then(() => {});
+
+channel.on("reset", ({ stream, channels }) => [stream, ...channels]);
+void channel.command({ action: "book", seat: "12A" }, { timeoutMs: 5000 }).then((answer) => answer);
+// @ts-expect-error: a command is an object, for it gets a name
+channel.command("book");
+// @ts-expect-error: what happens to a command when the connection is lost is no option
+channel.command({}, { lost: "unknown" });
 
 export { marked };

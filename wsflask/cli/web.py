@@ -56,8 +56,8 @@ def check_settings(arguments: Sequence[str], folder: Path) -> None:
     own = folder / "gunicorn.conf.py"
     if own.is_file() and not any(re.match(r"-c|--config\b", each) for each in arguments):
         raise ConfigError(
-            "there is a gunicorn.conf.py in this folder; begin it with `from wsflask.gunicorn import *`, and give it as: "
-            "-- -c gunicorn.conf.py. To leave it aside: -- -c python:wsflask.gunicorn"
+            "there is a gunicorn.conf.py in this folder; begin it with `from wsflask.gunicorn import *`, and name it: "
+            "-- -c gunicorn.conf.py (to leave it aside: -- -c python:wsflask.gunicorn)"
         )
 
 

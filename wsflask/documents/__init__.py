@@ -1,9 +1,11 @@
 """The MongoEngine documents that wsflask keeps, all in collections named `wsflask_*`."""
 
+from .applied_command import KEPT_COMMANDS, AppliedCommand
 from .clipboard_state import ClipboardState
 from .ended_session import EndedSession
 from .item import category_of, label_of, notification_item
 from .notification import MESSAGE_MAX_LENGTH, Notification
+from .presence import PresenceEntry, PresenceLease
 from .publication import RIGHTS_CHANGED, KeptPublication, Publication
 from .reading import (
     NotificationState,
@@ -17,13 +19,17 @@ from .reading import (
 )
 
 __all__ = [
+    "KEPT_COMMANDS",
     "MESSAGE_MAX_LENGTH",
     "RIGHTS_CHANGED",
+    "AppliedCommand",
     "ClipboardState",
     "EndedSession",
     "KeptPublication",
     "Notification",
     "NotificationState",
+    "PresenceEntry",
+    "PresenceLease",
     "Publication",
     "addressed_to",
     "category_of",

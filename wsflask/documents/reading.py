@@ -12,6 +12,7 @@ from pymongo import ReadPreference, ReturnDocument, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from .applied_command import KEPT_COMMANDS
 from .fields import utc_now
 from .notification import Notification
 
@@ -54,6 +55,8 @@ class NotificationState(Document):
     read = ListField(ObjectIdField())
     #: Grows with every change.
     rev = LongField(default=0)
+    #: The last command ids, so that a command sent twice is applied once.
+    commands = ListField(StringField())
 
 
 def addressed_to(user_id: str, groups: Iterable[str]) -> _Raw:
@@ -96,7 +99,7 @@ def read_state(user_id: str) -> _Raw | None:
 
 def read_states(user_ids: Iterable[str]) -> dict[str, _Raw]:
     """Return the raw NotificationStates of those users that have one. One query; may switch."""
-    return {state["_id"]: state for state in _states().find({"_id": {"$in": list(user_ids)}})}
+    return {state["_id"]: state for state in _states().find({"_id": {"$in": list(user_ids)}}, {"commands": 0})}
 
 
 def to_everyone(after: ObjectId | None = None, *, limit: int) -> list[_Raw]:
@@ -127,28 +130,37 @@ def unread_count(user_id: str, groups: Iterable[str] = ()) -> int:
     return notifications().count_documents(unread_query(user_id, groups, read_state(user_id)))
 
 
-def mark_read(user_id: str, groups: Iterable[str], notification_id: ObjectId) -> _Raw | None:
+def mark_read(
+    user_id: str, groups: Iterable[str], notification_id: ObjectId, *, command: str | None = None
+) -> _Raw | None:
     """Mark one notification as read; return the new raw state, None if it does not exist or is not for this user.
 
     May switch.
+
+    Args:
+        command: id of the command; one that was applied already changes nothing.
     """
     wanted = {"_id": notification_id, **addressed_to(user_id, groups)}
-    if notifications().find_one(wanted, {"_id": 1}) is None:
+    if notifications().find_one(wanted, {"_id": 1}) is None and not _was_applied(user_id, command):
         return None
-    state = _update(user_id, None, [notification_id])
+    state = _update(user_id, None, [notification_id], command)
     if len(state["read"]) > COMPACT_BEYOND:
         state = _compact(user_id, groups, state)
     return state
 
 
-def mark_all_read(user_id: str, groups: Iterable[str]) -> _Raw:
-    """Mark as read all that the user can see now; return the new raw state. May switch."""
+def mark_all_read(user_id: str, groups: Iterable[str], *, command: str | None = None) -> _Raw:
+    """Mark as read all that the user can see now; return the new raw state. May switch.
+
+    Args:
+        command: id of the command; one that was applied already changes nothing, whatever has come since.
+    """
     watermark = _lagging_id()
     query = unread_query(user_id, groups, read_state(user_id))
     bounds = query.setdefault("_id", {})
     bounds["$gt"] = max(bounds.get("$gt", watermark), watermark)
     newer = [found["_id"] for found in notifications().find(query, {"_id": 1})]
-    return _update(user_id, watermark, newer)
+    return _update(user_id, watermark, newer, command)
 
 
 def _compact(user_id: str, groups: Iterable[str], state: _Raw) -> _Raw:
@@ -159,14 +171,23 @@ def _compact(user_id: str, groups: Iterable[str], state: _Raw) -> _Raw:
     return _update(user_id, max(foldable), []) if foldable else state
 
 
-def _update(user_id: str, watermark: ObjectId | None, ids: list[ObjectId]) -> _Raw:
-    """Raise the watermark and add ids, in one atomic step that keeps in `read` only what lies beyond the watermark."""
-    raised = {"$max": ["$read_before", watermark]}
+def _was_applied(user_id: str, command: str | None) -> bool:
+    return command is not None and command in ((read_state(user_id) or {}).get("commands") or ())
+
+
+def _update(user_id: str, watermark: ObjectId | None, ids: list[ObjectId], command: str | None = None) -> _Raw:
+    """Raise the watermark and add ids, in one atomic step that keeps in `read` only what lies beyond the watermark.
+
+    A command that was applied already makes `rev` larger and nothing else: a majority then has what it did at first.
+    """
     stages: list[_Raw] = [
-        {"$set": {"read_before": raised, "rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}},
+        {"$set": {"read_before": {"$max": ["$read_before", watermark]}}},
         {"$set": {"read": {"$setUnion": [{"$ifNull": ["$read", []]}, {"$literal": ids}]}}},
         {"$set": {"read": {"$filter": {"input": "$read", "cond": {"$gt": ["$$this", "$read_before"]}}}}},
     ]
+    if command is not None:
+        stages = _unless_applied(command, stages)
+    stages.append({"$set": {"rev": {"$add": [{"$ifNull": ["$rev", 0]}, 1]}}})
     states = _states().with_options(write_concern=WriteConcern("majority"))
     found = None
     while found is None:
@@ -177,6 +198,22 @@ def _update(user_id: str, watermark: ObjectId | None, ids: list[ObjectId]) -> _R
         except DuplicateKeyError:
             continue  # two first updates of one user: the other has inserted, now this one updates
     return found
+
+
+def _unless_applied(command: str, stages: list[_Raw]) -> list[_Raw]:
+    """Return the stages of an update that change nothing where the command was applied already."""
+    known, applied = {"$ifNull": ["$commands", []]}, {"$literal": command}
+    guarded = [
+        {"$set": {name: {"$cond": ["$is_known", f"${name}", new]} for name, new in stage["$set"].items()}}
+        for stage in stages
+    ]
+    kept = {"$slice": [{"$concatArrays": [known, [applied]]}, -KEPT_COMMANDS]}
+    return [
+        {"$set": {"is_known": {"$in": [applied, known]}}},
+        *guarded,
+        {"$set": {"commands": {"$cond": ["$is_known", "$commands", kept]}}},
+        {"$unset": "is_known"},
+    ]
 
 
 def _lagging_id() -> ObjectId:

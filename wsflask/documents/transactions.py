@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import mongoengine
+import pymongo
+from mongoengine import Document
+from mongoengine.errors import OperationError
+from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.synchronous.client_session import _SESSION  # there is no public way to ask which session is bound
 
-__all__ = ["majority", "taking_part"]
+from ..errors import ConfigError
+
+__all__ = ["has_transactions", "majority", "run_in_transaction", "taking_part"]
+
+_Result = TypeVar("_Result")
+
+#: PyMongo sends the options of an URI with every operation of a bound session, and MongoDB takes none in a transaction.
+_OPTIONS = (
+    "MongoEngine's connection names a write concern or a read preference, which MongoDB refuses in transactions: leave "
+    "w=, journal= and readPreference= out of its URI; majority and primary are the defaults of a replica set"
+)
+
+#: MongoDB's error code for an index that was to be made in a transaction, on a collection that exists.
+_NOT_IN_TRANSACTION = 263
+#: Seconds to tell the database that a transaction is given up.
+_ABORT = 1.0
 
 
 def majority() -> dict[str, Any]:
@@ -26,3 +49,76 @@ def taking_part(session: ClientSession | None) -> Iterator[None]:
     else:
         with session.bind(end_session=False):
             yield
+
+
+def has_transactions(client: MongoClient[dict[str, Any]]) -> bool:
+    """Return whether the client's server has transactions: not a standalone one. May switch."""
+    hello: Mapping[str, Any] = client.admin.command("hello")
+    return "setName" in hello or hello.get("msg") == "isdbgrid"
+
+
+def run_in_transaction(work: Callable[[], _Result]) -> _Result:
+    """Return what `work` returns, once a majority of the replica set has all that it wrote; else nothing of it holds.
+
+    Operations of the alias "default", MongoEngine's and PyMongo's, take part without being told to. `work` is called
+    again where somebody else was faster with one of its documents. May switch.
+
+    Raises:
+        ConfigError: the connection's URI has options that are not possible in transactions.
+        PyMongoError: the database failed; whether the transaction was committed is perhaps not known.
+    """
+    client: MongoClient[dict[str, Any]] = mongoengine.get_connection()
+    if not client.write_concern.is_server_default or client.read_preference != ReadPreference.PRIMARY:
+        raise ConfigError(_OPTIONS)
+    unused = [each for each in _document_classes(Document) if getattr(each, "_collection", None) is None]
+    try:
+        return _transaction(client, work)
+    except OperationFailure as error:
+        if error.code != _NOT_IN_TRANSACTION or not _make_indexes(unused):
+            raise
+        return _transaction(client, work)
+    except Exception:
+        _make_indexes(unused)
+        raise
+
+
+def _transaction(client: MongoClient[dict[str, Any]], work: Callable[[], _Result]) -> _Result:
+    with client.start_session() as session, session.bind(end_session=False):
+        return session.with_transaction(
+            lambda _: _attempt(session, work),
+            write_concern=WriteConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
+        )
+
+
+def _attempt(session: ClientSession, work: Callable[[], _Result]) -> _Result:
+    """Call `work`, and let PyMongo see the errors that it has to see: MongoEngine wraps them."""
+    try:
+        return work()
+    except BaseException as error:
+        # Free of the deadline that has perhaps just passed: what is left open blocks others for a minute.
+        contextvars.Context().run(_abort, session)
+        cause = error.__context__ if isinstance(error, OperationError) else None
+        if isinstance(cause, PyMongoError) and (cause.has_error_label("TransientTransactionError") or cause.timeout):
+            raise cause from error
+        raise
+
+
+def _abort(session: ClientSession) -> None:
+    with contextlib.suppress(PyMongoError), pymongo.timeout(_ABORT):
+        session.abort_transaction()
+
+
+def _make_indexes(unused: list[type[Document]]) -> list[type[Document]]:
+    """Make the indexes of classes that were used for the first time in a transaction, and lost them with it."""
+    used = [each for each in unused if each._collection is not None]
+    for each in used:
+        each.ensure_indexes()
+    return used
+
+
+def _document_classes(base: type[Document]) -> Iterator[type[Document]]:
+    for each in base.__subclasses__():
+        if not each._meta.get("abstract"):
+            yield each
+        yield from _document_classes(each)

@@ -15,6 +15,7 @@ __all__ = [
     "moment_after",
     "moment_before",
     "moment_between",
+    "moment_end",
     "moment_of",
     "numbered",
     "position_in",
@@ -27,6 +28,8 @@ _DIGITS = 20
 _LAST = f"{2**64 - 1:020d}"
 #: From here on the number has nine digits, of which the first is a 9, so that it still sorts.
 _MANY = 9000
+#: The last number that a position can have.
+_LAST_NUMBER = 999_999_999
 _FORM = re.compile(r"[0-9]{20}(?:\.(?:[0-8][0-9]{3}|9[0-9]{8}))?", re.ASCII)
 
 
@@ -54,6 +57,11 @@ def moment_before(position: str) -> str:
 def moment_after(position: str) -> str:
     """Return the first moment after that of the position."""
     return f"{int(position[:_DIGITS]) + 1:020d}"
+
+
+def moment_end(position: str) -> str:
+    """Return the position behind all changes of the same moment."""
+    return f"{position[:_DIGITS]}.{_LAST_NUMBER}"
 
 
 def moment_between(first: str, second: str) -> str:

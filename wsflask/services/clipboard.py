@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pymongo
-from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..connection import Connection
@@ -19,6 +18,8 @@ from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
 from ..gather import Gather
 from ..hub import turn_away
+from ..ledger import command_id
+from ..outage import is_outage, log_failure
 from ..service import Host, Service
 from .boards import Boards
 from .clipboard_entries import Edit, Limits, Raw, add, data_entry, flush, parse, remove, render
@@ -33,8 +34,6 @@ _log = logging.getLogger(__name__)
 _BATCH = 1000
 #: Clipboards that are loaded, or compared after a gap, by one pair of queries: each may hold a megabyte.
 _CHUNK = 100
-#: Bytes of a command id.
-_COMMAND_ID = 64
 
 
 class Clipboard(Service):
@@ -108,13 +107,12 @@ class Clipboard(Service):
             for ws in arrivals:
                 self._boards.greet(ws, states[ws.user_id])
         except Exception as error:
-            is_outage = isinstance(error, PyMongoError)
-            if len(arrivals) > 1 and not is_outage:
+            if len(arrivals) > 1 and not is_outage(error):
                 for ws in arrivals:  # Something is wrong with one of them.
                     self._greet([ws])
                 return
-            _log.error("clipboards could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
-            turn_away([*arrivals, *(self._arrivals.withdraw() if is_outage else ())])
+            is_away = log_failure(_log, error, "clipboards could not be loaded")
+            turn_away([*arrivals, *(self._arrivals.withdraw() if is_away else ())])
         for ws in arrivals:
             ws.release()
 
@@ -125,12 +123,11 @@ class Clipboard(Service):
         """Handle a command; the answer is the new clipboard, and every tab of the user gets it too."""
         if not isinstance(message, dict):
             raise Refusal("bad_data")
-        name, command = message.get("action"), message.get("cmd_id")
+        name = message.get("action")
         action = self._actions.get(name) if isinstance(name, str) else None
         if action is None:
             raise Refusal("bad_action")
-        if command is not None and not (isinstance(command, str) and 0 < len(command.encode()) <= _COMMAND_ID):
-            raise Refusal("bad_data")
+        command = command_id(message)
         if "data" not in message and action != self._flush:
             raise Refusal("bad_data")
         with self._boards.command(ws):

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..documents import KEPT_COMMANDS
 from ..encoding import dumps, iso
 from ..errors import Refusal
 
 __all__ = [
-    "KEPT_COMMANDS",
     "Edit",
     "Limits",
     "add",
@@ -24,8 +24,6 @@ __all__ = [
     "render",
 ]
 
-#: Command ids remembered for each user: more than one tab repeats after a lost connection.
-KEPT_COMMANDS = 100
 #: Characters of an entry's label.
 _LABEL = 80
 

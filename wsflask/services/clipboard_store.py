@@ -11,9 +11,9 @@ from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from ..documents import ClipboardState
+from ..documents import KEPT_COMMANDS, ClipboardState
 from ..errors import Refusal
-from .clipboard_entries import KEPT_COMMANDS, Edit, Raw
+from .clipboard_entries import Edit, Raw
 
 __all__ = ["ClipboardStore"]
 

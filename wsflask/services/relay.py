@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from pymongo.errors import PyMongoError
+import pymongo
 
 from ..connection import Connection
 from ..documents import RIGHTS_CHANGED, EndedSession, KeptPublication, Publication
-from ..feed.base import Change, Gap, HistoryLost, Subscription
+from ..feed.base import Change, Gap, Subscription
 from ..hub import Recipients, sign_out
 from ..protocol.codes import CloseCode
 from ..protocol.messages import Message
@@ -165,20 +165,8 @@ class Relay(Service):
 
     def _go_on(self, position: str) -> None:
         """Go on from a position of the feed: what lies before it is sent late, or everybody is told of the loss."""
-        stream = self.stream
-        if not stream.reached:
-            stream.begin(position)
-            return
-        try:
-            missed = self._source.history(stream.position, position)
-        except (HistoryLost, PyMongoError) as error:
-            _log.warning("publications may be missing up to %s: %s", position, type(error).__name__)
-            for ws in stream.lose(position, self._those_up_to_date):
-                ws.beside(partial(self._reset, ws))
-            return
-        for entry in missed:
-            self._send_kept(*entry)
-        stream.reach(position)
+        for ws in self.stream.go_on(position, self._send_kept, self._those_up_to_date):
+            ws.beside(partial(self._reset, ws))
 
     def _end(self, session_id: str) -> None:
         self._lately_ended.pop(session_id, None)
@@ -191,7 +179,9 @@ class Relay(Service):
         """Look for what was missed."""
         self._rights_changed(None)
         open_ids = {connection.identity.session_id for connection in self.server.hub.connections()}
-        for session_id in EndedSession.ended_among(open_ids):
+        with pymongo.timeout(self.server.settings.database_timeout):
+            ended = EndedSession.ended_among(open_ids)
+        for session_id in ended:
             self._end(session_id)
 
 

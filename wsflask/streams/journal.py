@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
-from ..feed.positions import moment_of
+from ..feed.positions import moment_end
 
 __all__ = ["Journal"]
 
@@ -26,8 +26,6 @@ class Journal(Generic[Item]):
         self.floor = ""
         self._most = 2 * most
         self._most_bytes = 2 * most_bytes
-        #: Whether the floor is a moment of which nothing is known, its later changes neither.
-        self._is_moment = False
         self._seqs: list[str] = []
         self._entries: list[tuple[str, Item, int]] = []
         #: Where the known ones begin in both lists.
@@ -44,12 +42,12 @@ class Journal(Generic[Item]):
 
     def begin(self, position: str) -> None:
         """Forget everything; what happens after the moment of the position will be known."""
-        self.floor, self._is_moment = moment_of(position), True
+        self.floor = moment_end(position) if position else ""
         self._seqs, self._entries, self._first, self._bytes = [], [], 0, 0
 
     def add(self, seq: str, item: Item, size: int) -> bool:
         """Note an item; return whether it was new: a feed may tell the latest again."""
-        if not self.floor or seq <= self.end or self._is_before(seq):
+        if not self.floor or seq <= self.end:
             return False
         self._seqs.append(seq)
         self._entries.append((seq, item, size))
@@ -74,22 +72,17 @@ class Journal(Generic[Item]):
         self._entries = [*reversed(taken), *own]
         self._seqs = [entry[0] for entry in self._entries]
         self._first, self._bytes = 0, sum(entry[2] for entry in self._entries)
-        self.floor, self._is_moment = floor, False
+        self.floor = floor
 
     def since(self, seq: str, most: int) -> list[tuple[str, Item, int]] | None:
         """Return the first `most` items after the position, oldest first; None: not known that far back."""
-        if not self.floor or self._is_before(seq):
+        if not self.floor or seq < self.floor:
             return None
         start = bisect_right(self._seqs, seq, lo=self._first)
         return self._entries[start : start + most]
 
-    def _is_before(self, seq: str) -> bool:
-        """Return whether something between the position and the floor may not be known."""
-        return seq < self.floor or (self._is_moment and moment_of(seq) == self.floor)
-
     def _drop_first(self) -> None:
         self.floor, _, size = self._entries[self._first]
-        self._is_moment = False
         self._first += 1
         self._bytes -= size
         if self._first > len(self):

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from pymongo.errors import PyMongoError
+
 from ..feed.base import HistoryLost
-from ..feed.positions import moment_between, moment_of
+from ..feed.positions import moment_before, moment_between, moment_end, moment_of
 from ..protocol.messages import V1, Message
 from .comer import Comer
 from .journal import Journal
@@ -26,6 +28,8 @@ _log = logging.getLogger(__name__)
 CHANNEL = "stream"
 #: Missed messages that are sent before others have their turn, and before the client has to have taken most of them.
 _CHUNK = 100
+#: Seconds in which the history is not asked again for what lies shortly behind a position that it did not tell of.
+_DOUBT = 10.0
 #: New clients that are looked after in one go.
 _TURN = 200
 
@@ -82,9 +86,9 @@ class Stream(Generic[Item]):
 
     A service that has one
 
-    - calls `begin(feed.position)` once it follows the feed, then for each item, under `lock`, `add(...)`: if that is
-      true it sends the item's message, with its `seq`, to those who are up to date; `reach(feed.position)` when all
-      that was taken from the feed is sent; and `lose(...)` at a gap that cannot be closed;
+    - calls `go_on(...)` once it follows the feed, and at every gap; then for each item, under `lock`, `add(...)`: if
+      that is true it sends the item's message, with its `seq`, to those who are up to date; and `reach(feed.position)`
+      when all that was taken from the feed is sent;
     - calls `enter(ws, joined)` for each connection. That one is up to date from the moment in which `joined()` is
       called, under `lock`: it has been told `loaded`, `resumed` or `reset`, and what it missed. Until then it is held,
       and must get nothing live. A fresh state is sent in `joined`, or later;
@@ -110,7 +114,7 @@ class Stream(Generic[Item]):
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        #: Everything up to this moment was handed on, to all who are up to date; "" before there is one.
+        #: Everything up to the end of this moment was handed on, to all who are up to date; "" before there is one.
         self.reached = ""
         self._source = source
         self._lock = lock
@@ -119,8 +123,10 @@ class Stream(Generic[Item]):
         self._pause = pause
         self._now = now
         self._journal: Journal[Item] = Journal(settings.stream_history, settings.stream_history_bytes)
-        #: Up to where it is known that the history does not tell: nobody makes us ask again and again.
-        self._lost = ""
+        #: Up to where it is known that the history does not tell, and up to where nobody asks it until some time: who
+        #: comes with old positions, a moment later each time, does not make us search it again and again.
+        self._lost = self._doubtful = ""
+        self._doubtful_until = 0.0
         self._comers: dict[Connection, Comer[Item]] = {}
 
     # --- what is told
@@ -134,8 +140,8 @@ class Stream(Generic[Item]):
         """Forget what was told; what happens after the moment of the position will be added."""
         with self._lock:
             self._journal.begin(position)
-            self.reached = moment_of(position)
-            self._lost = min(self._lost, self.reached)
+            self.reached = self._journal.floor
+            self._lost, self._doubtful = min(self._lost, self.reached), ""
 
     def add(self, seq: str, item: Item, size: int) -> bool:
         """Note an item that is about to be sent; return whether to: a feed may tell the latest again."""
@@ -143,14 +149,36 @@ class Stream(Generic[Item]):
 
     def reach(self, position: str) -> None:
         """Note that everything up to the moment of a position was sent."""
-        self.reached = max(self.reached, moment_of(position))
+        if position:
+            self.reached = max(self.reached, moment_end(position))
 
-    def lose(self, position: str, connections: Callable[[], Iterable[Connection]]) -> list[Connection]:
-        """Go on behind a gap, and tell who is up to date that they have lost their place; return these.
+    def go_on(
+        self,
+        position: str,
+        hand_on: Callable[[str, Item, int], None],
+        connections: Callable[[], Iterable[Connection]],
+    ) -> list[Connection]:
+        """Go on at a position of the feed: at the beginning, and behind a gap. May switch.
+
+        What the gap has hidden is read from the history and handed on late. Where that cannot be told, those who are up
+        to date are told `reset`, and returned.
 
         Args:
+            hand_on: adds and sends an item.
             connections: returns those who are up to date; called under the lock.
         """
+        if not self.reached:
+            self.begin(position)
+            return []
+        try:
+            hidden = self._source.history(self.position, position)
+        except (HistoryLost, PyMongoError) as error:
+            _log.warning("the stream %s has a gap before %s: %s", self.name, position, type(error).__name__)
+        else:
+            for entry in hidden:
+                hand_on(*entry)
+            self.reach(position)
+            return []
         with self._lock:
             self.begin(position)
             told = [ws for ws in connections() if ws.form == V1]
@@ -214,7 +242,7 @@ class Stream(Generic[Item]):
         place = comer.place
         if place is None or not self.reached or place.epoch != self._source.epoch(comer.ws.user_id):
             return False
-        return moment_of(comer.position) <= self.position and comer.position > self._lost
+        return moment_of(comer.position) <= self.position and not self._is_lost(comer.position)
 
     def _look_back(self, positions: list[str]) -> None:
         """Learn what happened since these positions, where that is not known: one read for all. May switch."""
@@ -225,8 +253,11 @@ class Stream(Generic[Item]):
                 items = self._source.history(earliest, until)
             except HistoryLost as error:
                 # Nobody has it searched again and again, a moment later each time: half of the way, then.
-                is_long = self._now() >= deadline
-                self._lost = max(self._lost, earliest, until if is_long else moment_between(earliest, until))
+                self._lost = max(self._lost, earliest)
+                self._doubtful_until = self._now() + _DOUBT
+                later = [each for each in positions if each > earliest]
+                doubtful = min([moment_between(earliest, until), *map(moment_before, later)])
+                self._doubtful = until if self._now() >= deadline else doubtful
                 _log.info("the stream %s does not reach back to %s: %s", self.name, earliest, error)
                 continue
             with self._lock:
@@ -236,7 +267,12 @@ class Stream(Generic[Item]):
                     self._lost = max(self._lost, earliest)  # it is too much to be remembered
 
     def _is_before(self, position: str) -> bool:
-        return position > self._lost and self._journal.since(position, 0) is None
+        return not self._is_lost(position) and self._journal.since(position, 0) is None
+
+    def _is_lost(self, position: str) -> bool:
+        if position <= self._lost:
+            return True
+        return position <= self._doubtful and self._now() < self._doubtful_until
 
     def _look_up(self, comers: list[Comer[Item]]) -> None:
         """Find what each of those has missed who do not know it yet, or are in other groups by now."""
@@ -266,7 +302,7 @@ class Stream(Generic[Item]):
             return not ws.is_open
         if place is None:
             return self._join(comer, "loaded")
-        if place.epoch != self._source.epoch(ws.user_id) or comer.position <= self._lost:
+        if place.epoch != self._source.epoch(ws.user_id) or self._is_lost(comer.position):
             return self._join(comer, "reset")
         if moment_of(comer.position) > self.position:
             if self._now() >= comer.deadline:

@@ -126,7 +126,7 @@ class ReplicaSet:
         """Have the primary become a secondary for at least so many seconds."""
         number = self.await_primary()
         try:
-            self._command(number, {"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 2, "force": True})
+            self._command(number, {"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 5})
         except AutoReconnect:
             pass  # it may close the connection
 

@@ -125,11 +125,10 @@ class Servers:
         arguments: Sequence[str] = (),
         port: int | None = None,
     ) -> WebServer:
-        """Start `target` ("module:app") under gunicorn's gevent worker."""
+        """Start `target` ("module:app") under gunicorn's gevent worker, with the settings of `wsflask.gunicorn`."""
         port = port or free_port()
-        command = [sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", str(workers)]
-        command += ["-b", f"127.0.0.1:{port}"]
-        command += ["--worker-connections", "10000", "--no-control-socket", "--graceful-timeout", "3"]
+        command = [sys.executable, "-m", "gunicorn", "-c", "python:wsflask.gunicorn", "-w", str(workers)]
+        command += ["-b", f"127.0.0.1:{port}", "--graceful-timeout", "3"]
         return self.start([*command, *arguments, target], port=port, env=env)
 
     def pywsgi(self, target: str, *, env: Mapping[str, str] | None = None) -> WebServer:

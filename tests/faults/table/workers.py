@@ -11,7 +11,7 @@ from ..stand import Stand
 from ..trial import Trial, percentile
 
 #: Seconds below which a latency is not called doubled: two cores are shared by all that takes part.
-_FLOOR = 0.1
+_FLOOR = 0.15
 
 
 @row("worker-killed", "kill -9 of a worker", "clients resumed within 3 s (p99); the other's latency at most doubled")
@@ -29,9 +29,7 @@ def kill(stand: Stand, trial: Trial) -> None:
     trial.saw(f"{len(hit)} of {len(told)} tabs lost their connection", hit)
     trial.measure("resumed, p99", percentile(list(hit.values()), 0.99), at_most=3.0)
     written = {each.token: each for each in stand.writers.written("notifications")}
-    others = [
-        Tab(each["name"], each["user"], 0.0, each["arrivals"]) for each in told if each["name"] not in hit
-    ]
+    others = [Tab(each["name"], each["user"], 0.0, each["arrivals"]) for each in told if each["name"] not in hit]
     earlier = percentile(latencies(written, others, since=killed_at - 20, until=killed_at), 0.95)
     later = percentile(latencies(written, others, since=killed_at, until=killed_at + 5), 0.95)
     trial.measure("the others' latency before, p95", earlier)

@@ -1,0 +1,65 @@
+"""A client is away for very long."""
+
+from __future__ import annotations
+
+import time
+
+from ..rows import row
+from ..stand import Needs, Stand
+from ..trial import Trial
+
+
+def _leave(stand: Stand) -> list[str]:
+    names = stand.fleet.names[:: max(len(stand.fleet.names) // 10, 1)]
+    stand.fleet.all("leave", names)
+    return names
+
+
+@row(
+    "absent",
+    "a client is away while as much happens as in an hour",
+    "inside the retention: resumed, in chunks",
+    is_quick=False,
+)
+def absent(stand: Stand, trial: Trial) -> None:
+    before = stand.writers.count("notifications")
+    names = _leave(stand)
+    stand.writers.write(notifications=4 * stand.load.notifications)
+    stand.wait(10 if trial.is_short else 120)
+    missed = stand.writers.count("notifications") - before
+    stand.fleet.all("return", names)
+    stand.wait(5)
+    told = [each for each in stand.fleet.collect() if each["name"] in names]
+    trial.saw(f"{len(names)} tabs were away while {missed} notifications were written", missed > 100)
+    trial.saw("they came back", all(each["counts"]["opened"] > 1 for each in told))
+    trial.check("they were reset", not any(each["counts"]["reset"] for each in told))
+    trial.saw("their streams were resumed", all(each["counts"]["resumed"] for each in told))
+
+
+@row(
+    "absent-beyond",
+    "a client is away until the history has forgotten",
+    "outside the retention: reset, and loaded anew",
+    needs=Needs(oplog_megabytes=1, mongod=("--syncdelay", "1"), alone="absent"),
+    is_quick=False,
+)
+def beyond(stand: Stand, trial: Trial) -> None:
+    stand.wait(3)
+    names = _leave(stand)
+    oplog, fill = stand.client["local"]["oplog.rs"], stand.client["fill"]["fill"]
+    latest = oplog.find_one(sort=[("$natural", -1)])
+    assert latest is not None
+    is_gone, deadline = False, time.monotonic() + 60
+    while not is_gone and time.monotonic() < deadline:
+        fill.insert_many([{"x": "x" * 100_000} for _ in range(100)])
+        first = oplog.find_one(sort=[("$natural", 1)])
+        is_gone = first is not None and first["ts"] > latest["ts"]
+    trial.saw("the history begins after they left", is_gone)
+    # What a worker remembers goes further back than the database: it has to be another one.
+    for pid in stand.workers():
+        stand.kill_worker()
+        stand.await_workers(without=pid)
+    stand.fleet.all("return", names)
+    stand.wait(6)
+    told = [each for each in stand.fleet.collect() if each["name"] in names]
+    trial.saw("they were told of a reset", all(each["counts"]["reset"] for each in told))
