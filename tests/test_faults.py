@@ -34,7 +34,7 @@ def test_nothing_is_lost_surfaced_twice_out_of_order_or_leaked_under_faults(tmp_
         ("lost", "twice", "order", "leaked", "late", "corrupt"), "0"
     )
     assert int(figures["rows"]) == sum(each.is_quick for each in load_rows().values())
-    assert len(re.findall(r"^\| `", report.read_text(), re.M)) == int(figures["rows"])
+    assert len(re.findall(r"^\| `", report.read_text(), re.MULTILINE)) == int(figures["rows"])
 
 
 @pytest.mark.slow
