@@ -66,6 +66,9 @@ class Shots:
             self._take_flight(page)
             page.goto(self._url)
             self._wait_for_rows(page)
+            self._websockets[-1].send('{"channel": "health", "payload": {"degraded": true}}')
+            page.wait_for_selector("#connection[data-state=degraded]")
+            self._save(page, "degraded")
             self._cut(page)
             self._save(page, "disconnected")
 

@@ -71,7 +71,7 @@ function report(error) {
  * @template {object} Events value type of each event
  */
 class Emitter {
-  /** @type {Map<keyof Events, Set<{ listener: (value: any) => void }>>} */
+  /** @type {Map<keyof Events, Set<(value: any) => void>>} */
   #listeners;
 
   /** @param {(keyof Events)[]} names all events there are: a mistyped name fails at once */
@@ -92,9 +92,9 @@ class Emitter {
       throw new TypeError(`there is no event "${String(event)}"; there are: ${[...this.#listeners.keys()].join(", ")}`);
     }
     if (typeof listener !== "function") throw new TypeError("a listener is a function");
-    const entry = { listener };
-    listeners.add(entry);
-    return () => void listeners.delete(entry);
+    const call = (/** @type {Events[K]} */ value) => listener(value);
+    listeners.add(call);
+    return () => void listeners.delete(call);
   }
 
   /**
@@ -104,9 +104,9 @@ class Emitter {
    * @param {Events[K]} value
    */
   emit(event, value) {
-    for (const { listener } of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
+    for (const call of [.../** @type {Set<any>} */ (this.#listeners.get(event))]) {
       try {
-        listener(value);
+        call(value);
       } catch (error) {
         report(error);
       }
@@ -228,6 +228,8 @@ const NOTIFICATIONS = "notifications";
 const CLIPBOARD = "clipboard";
 /** Channel of the views of documents. */
 const DOCUMENTS = "documents";
+/** Channel of who is here. */
+const PRESENCE = "presence";
 
 /** What a channel may be called. */
 const CHANNEL_NAME = /^[a-z][a-z0-9_.-]{0,63}$/;
@@ -413,15 +415,15 @@ class Clipboard {
   /** @type {Entry[]} */
   #entries = [];
   #seq = "";
-  /** Whether nothing was heard on this connection: then its position need not be a later one. */
-  #isFresh = true;
+  /** The latest position on this connection; none: the next need not be a later one. */
+  #latest = "";
 
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
     this.#messenger = messenger;
     messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
     messenger.watch(({ state }) => {
-      if (state === "open") this.#isFresh = true;
+      if (state === "open") this.#latest = "";
     });
   }
 
@@ -495,10 +497,8 @@ class Clipboard {
    */
   #receive(entries, seq = "") {
     if (!Array.isArray(entries)) return;
-    const isOld = this.#isFresh ? seq === this.#seq : seq <= this.#seq;
-    this.#isFresh = false;
-    if (seq && isOld) return;
-    this.#seq = seq;
+    if (seq && (seq === this.#seq || seq < this.#latest)) return;
+    this.#seq = this.#latest = seq;
     this.#entries = entries;
     this.#events.emit("change", entries);
   }
@@ -564,7 +564,7 @@ class WSFlaskError extends Error {
    * @param {any} payload
    */
   static from(payload) {
-    const { code = "internal", message = code } = payload ?? {};
+    const { code = "internal", message = code } = Object(payload);
     return new WSFlaskError(String(code), String(message));
   }
 }
@@ -1666,8 +1666,7 @@ class Streams {
     if (places.some((place) => at <= place.seq)) return;
     surface();
     for (const place of places) place.seq = seq ?? place.seq;
-    const isDue = places.length > 0 && this.#options.clock.now() - this.#savedAt >= SAVE_MS;
-    if (isTold || isDue) this.save();
+    if (isTold || (places[0] && this.#options.clock.now() - this.#savedAt >= SAVE_MS)) this.save();
   }
 
   /** Write the places down. Storage that is full or forbidden is done without. */
@@ -1800,7 +1799,7 @@ class Connection {
     socket.onopen = () => isCurrent() && this.#shaken(socket);
     socket.onmessage = ({ data }) => isCurrent() && this.#receive(data);
     socket.onclose = ({ code, reason }) => isCurrent() && this.#lost(code, reason);
-    this.#arm(CONNECTING_MS, () => this.#drop("handshake too slow"));
+    this.#arm(CONNECTING_MS, () => this.#drop("timeout"));
     this.#enter("connecting");
   }
 
@@ -1808,7 +1807,7 @@ class Connection {
   #shaken({ protocol }) {
     if (protocol === SUBPROTOCOL) return;
     this.#handlers.fault(new WSFlaskError("bad_protocol"));
-    this.#drop("no subprotocol");
+    this.#drop("bad_protocol");
   }
 
   /** @param {unknown} data */
@@ -1849,7 +1848,7 @@ class Connection {
   /** Ask for a sign of life: a server that hears from us may have had no cause to speak, and timers may have slept. */
   #probe() {
     this.#isProbing = true;
-    this.#arm(PROBE_MS, () => this.#drop("silence"));
+    this.#arm(PROBE_MS, () => this.#drop("timeout"));
     this.#say(RESERVED.ping);
   }
 
@@ -1863,7 +1862,7 @@ class Connection {
       this.#dial();
     } catch (error) {
       report(error);
-      this.#lost(CLOSE_CODES.ABNORMAL, "no websocket");
+      this.#lost(CLOSE_CODES.ABNORMAL, String(error));
     }
   }
 
@@ -2362,6 +2361,152 @@ class Notifications {
   }
 }
 
+// --- wsflask/presence.js
+
+/** Who is here: the users in a room, tab by tab, as they come and go. */
+
+
+/** Where the name of a tab is kept over a reload. */
+const TAB = "wsflask:tab";
+
+/**
+ * @typedef {object} Member
+ * @property {string} user the user's id
+ * @property {Record<string, any>} about what the server says of the user
+ * @property {Record<string, Record<string, any>>} tabs what each of his tabs shows
+ */
+
+/**
+ * @typedef {object} RoomChange
+ * @property {Member[]} joined
+ * @property {Member[]} changed
+ * @property {string[]} left ids of users whose last tab has left
+ */
+
+/**
+ * @typedef {object} RoomLoad
+ * @property {string} you one's own id
+ * @property {Member[]} members
+ */
+
+/**
+ * @typedef {object} RoomEvents
+ * @property {RoomLoad} load one has joined, also again after a lost connection: `members` is new
+ * @property {RoomChange} change `members` is up to date
+ * @property {WSFlaskError} error one is not in the room, or not any more, or what one shows was refused
+ */
+
+/**
+ * Return `ws.presence`.
+ * @param {import("./messenger.js").Messenger} messenger
+ * @param {import("./page.js").Page} page
+ */
+function presence(messenger, page) {
+  /** @type {Map<string, Room>} */
+  const rooms = new Map();
+  let tab = crypto.getRandomValues(new Uint32Array(4)).join(".");
+  try {
+    const storage = /** @type {Storage} */ (page.sessionStorage);
+    tab = storage.getItem(TAB) || tab;
+    // A copy of a tab is another tab: it finds the name only where the page that had it was left.
+    storage.setItem(TAB, "");
+    /** @type {EventTarget} */ (page.window).addEventListener("pagehide", () => storage.setItem(TAB, tab));
+  } catch {
+    // Without storage it is another tab after a reload.
+  }
+  messenger.route(PRESENCE, ({ payload }) => rooms.get(payload.room)?.hear(payload));
+  messenger.watch(({ welcome }) => {
+    if (welcome) for (const room of rooms.values()) room.join();
+  });
+  /**
+   * Be in a room with others, and know who is here; the same object for the same room.
+   * @param {string} [room] default: the room of everybody who is signed in
+   * @param {Record<string, any>} [meta] what this tab shows to others, at most 1 KiB as JSON
+   */
+  return (room = "", meta = {}) => rooms.get(room) ?? new Room(messenger, rooms, { room, tab, meta });
+}
+
+/** What `ws.presence(room)` returns. */
+class Room {
+  /** @type {Emitter<RoomEvents>} */
+  #events = new Emitter(["load", "change", "error"]);
+  #messenger;
+  #rooms;
+  #data;
+  /** Who is here by the user's id, oneself included; of very many the first, and who has come since.
+   * @type {Map<string, Member>} */
+  members = new Map();
+  /** How many users are here. */
+  total = 0;
+
+  /**
+   * @param {import("./messenger.js").Messenger} messenger
+   * @param {Map<string, Room>} rooms
+   * @param {{ room: string, tab: string, meta: Record<string, any> }} data
+   */
+  constructor(messenger, rooms, data) {
+    this.#messenger = messenger;
+    this.#rooms = rooms.set(data.room, this);
+    this.#data = data;
+    this.join();
+  }
+
+  /**
+   * Call the listener at each such event; the returned function stops that.
+   * @template {keyof RoomEvents} K
+   * @param {K} event
+   * @param {(value: RoomEvents[K]) => void} listener
+   */
+  on(event, listener) {
+    return this.#events.on(event, listener);
+  }
+
+  /**
+   * Have this tab show something else.
+   * @param {Record<string, any>} meta at most 1 KiB as JSON
+   */
+  update(meta) {
+    this.#data.meta = meta;
+    this.#ask("update");
+  }
+
+  /** Leave; who closes the page leaves too. */
+  leave() {
+    this.#rooms.delete(this.#data.room);
+    this.#ask("leave");
+  }
+
+  /** Join again, after an error; after a lost connection that happens by itself. */
+  join() {
+    this.#ask("join");
+  }
+
+  /**
+   * Take in what the server tells.
+   * @param {any} news
+   */
+  hear(news) {
+    if (news.code) return this.#events.emit("error", WSFlaskError.from(news));
+    if (news.members) this.members = new Map();
+    for (const member of news.members ?? [...news.joined, ...news.changed]) this.members.set(member.user, member);
+    for (const user of news.left ?? []) this.members.delete(user);
+    this.total = news.total;
+    this.#events.emit(news.members ? "load" : "change", news);
+  }
+
+  /**
+   * Ask the server, if it is there: with the next connection the room is joined as it is then.
+   * @param {string} action
+   */
+  #ask(action) {
+    if (this.#messenger.state !== "open") return;
+    this.#messenger.ask(PRESENCE, { action, data: this.#data }, { lost: "resend" }, (error, answer) => {
+      if (error) this.#events.emit("error", error);
+      else if (answer.payload) this.hear(answer.payload);
+    });
+  }
+}
+
 // --- wsflask/client.js
 
 /** The object that a page talks to: one connection, and the services behind it. */
@@ -2430,6 +2575,8 @@ class Client {
     this.notifications = new Notifications(this.#messenger);
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
+    /** Be in a room with others, and know who is here. @readonly */
+    this.presence = presence(this.#messenger, page);
     this.#documents = new Documents(this.#messenger, parts);
     this.#messenger.route(RESERVED.stream, ({ payload }) => this.#events.emit("stream", payload));
     this.#messenger.route(RESERVED.health, ({ payload }) => this.#degrade(payload?.degraded === true));

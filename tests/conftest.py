@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests import harness
+from wsflask import outage
 from wsflask.embedded import EmbeddedMongo
 from wsflask.errors import ConfigError
 
@@ -95,6 +96,12 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
         yield launched
         launched.close()
+
+
+@pytest.fixture(autouse=True)
+def log_tells_all() -> None:
+    """Have the first of each warning of an outage logged, whatever the tests before have said."""
+    outage.forget()
 
 
 @pytest.fixture(autouse=True)

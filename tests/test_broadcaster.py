@@ -152,6 +152,7 @@ class World:
     feed: MongoFeed
     hub: Hub
     secret: bytes = b"secret"
+    bus: None = None
 
     def __post_init__(self) -> None:
         self.broadcaster = Broadcaster()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, WebSocketRoute
 
 from tests import harness
 from wsflask.demo import seed
@@ -170,7 +170,7 @@ def test_signing_out_in_one_tab_is_seen_in_the_other_at_once(window: Callable[[s
     united.click("#user-panel button[type=submit]")
     second.wait_for_selector("#connection[data-state=signed-out]", timeout=SOON)
 
-    assert second.locator("#signed-out").is_visible()
+    assert second.locator("#banner").is_visible()
     assert united.url.endswith("/login")
 
 
@@ -186,6 +186,26 @@ def test_a_lost_server_is_shown_and_its_return_too(
     servers.gunicorn("wsgi:app", workers=2, env=env, port=desk.port)
 
     page.wait_for_selector("#connection[data-state=open]", timeout=4 * SOON)
+
+
+def test_a_server_without_its_database_is_shown_and_its_return_too(window: Callable[[str], Page]) -> None:
+    page = window("supervisor")
+    sockets: list[WebSocketRoute] = []
+
+    def pass_on(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    page.route_web_socket("**/*", pass_on)
+    page.reload()
+    live(page)
+    sockets[-1].send('{"channel": "health", "payload": {"degraded": true}}')
+    page.wait_for_selector("#connection[data-state=degraded]", timeout=SOON)
+    assert "The database is away" in page.locator("#banner").inner_text()
+    sockets[-1].send('{"channel": "health", "payload": {"degraded": false}}')
+    page.wait_for_selector("#connection[data-state=open]", timeout=SOON)
+
+    assert page.locator("#banner").count() == 0
 
 
 def test_the_filter_changes_what_is_live(window: Callable[[str], Page], database: harness.Database) -> None:

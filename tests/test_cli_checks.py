@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
-from tests.harness import ROOT
+from tests.harness import ROOT, Database, RedisServer
 from wsflask.cli import checks
 
 WORKER = {"is_patched": True, "has_wsflask": True, "has_login": True, "key_length": 64, "key_digest": "one"}
@@ -40,6 +41,44 @@ def test_change_streams_need_a_replica_set_with_a_primary(changed: dict[str, Any
 )
 def test_a_write_concern_is_majority_or_journaled(concern: dict[str, Any], finding: str) -> None:
     assert shown(checks._write_concern({**SERVER, "write_concern": concern})).startswith(finding)
+
+
+REDIS = {"feed": "redis", "version": "7.0.15", "policy": "noeviction", "limit": 0, "most": 100, "milliseconds": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("changed", "findings"),
+    [
+        ({}, ["ok Redis 7.0.15 answers in 0.2 ms"]),
+        ({"error": "it cannot be reached"}, ["fail it cannot be reached"]),
+        ({"version": "6.0.16"}, ["fail Redis 6.0.16; 6.2 or later"]),
+        ({"policy": "allkeys-lru"}, ["ok Redis", "warn allkeys-lru may evict the changes"]),
+        ({"limit": 199}, ["ok Redis", "warn maxmemory is 199 bytes"]),
+        ({"limit": 200}, ["ok Redis"]),
+        ({"feed": "auto"}, ["ok Redis", "ok carries what is not kept"]),
+    ],
+)
+def test_redis_is_there_new_enough_and_has_room(changed: dict[str, Any], findings: list[str]) -> None:
+    found = [shown(each) for each in checks._redis({**REDIS, **changed})]
+
+    assert len(found) == len(findings)
+    assert all(text.startswith(start) for text, start in zip(found, findings, strict=True))
+
+
+def test_the_application_s_redis_is_asked(
+    database: Database, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def findings(**config: str) -> list[str]:
+        monkeypatch.setenv("ECHO_MONGODB_URI", database.uri)
+        monkeypatch.setenv("ECHO_CONFIG", json.dumps(config))
+        return [shown(each) for each in checks.check_redis("tests.apps.echo:app")]
+
+    away = findings(WSFLASK_FEED="redis", WSFLASK_REDIS_URL="redis://ann:hush@127.0.0.1:1")
+
+    assert findings() == []
+    assert findings(WSFLASK_FEED="redis", WSFLASK_REDIS_URL=redis.url)[0].startswith("ok Redis")
+    assert away[0].startswith("fail it cannot be reached")
+    assert "hush" not in away[0]
 
 
 @pytest.mark.parametrize(

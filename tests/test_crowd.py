@@ -36,9 +36,9 @@ class Client(Link):
         self.frames: list[bytes] = []
         self.connection: Connection
 
-    def connect(self, stage: Stage) -> None:
+    def connect(self, stage: Stage, query: str = "") -> None:
         identity = Identity(self.user, self.user.get_id(), frozenset(), f"session of {self.user.get_id()}")
-        self.connection = self.owner = stage.server.handler(self, identity=identity, form="v1")
+        self.connection = self.owner = stage.server.handler(self, identity=identity, form="v1", query=query)
         self.connection.start()
 
     def on(self, channel: str) -> list[bytes]:

@@ -157,7 +157,7 @@ def test_an_idle_database_leaves_one_entry_and_a_feed_that_lives(workers: Worker
     assert feed.is_live
     assert feed.follows_redis
     assert feed.detours == 0
-    assert redis.client.xlen(stream_of(feed)._stream) == 1
+    assert redis.client.xlen(stream_of(feed).key) == 1
 
 
 def test_large_documents_are_looked_up(workers: Workers, database: Database, redis: RedisServer) -> None:
@@ -177,7 +177,7 @@ def test_large_documents_are_looked_up(workers: Workers, database: Database, red
     assert changes[3].document is not None
     assert changes[3].document["n"] == 1
     assert (last.op, last.document) == ("D", None)
-    assert redis.client.memory_usage(stream_of(feed)._stream) < 200_000
+    assert redis.client.memory_usage(stream_of(feed).key) < 200_000
     assert feed.follows_redis
 
 
@@ -239,7 +239,7 @@ def test_redis_holds_no_more_than_it_may(workers: Workers, database: Database, r
             database["feed_gates"].insert_one({"_id": number, "x": "x" * 1000})
         assert [next_change(subscription).id for _ in range(600)] == list(range(600))
 
-    assert redis.client.memory_usage(stream_of(feed)._stream, samples=0) < 200_000
+    assert redis.client.memory_usage(stream_of(feed).key, samples=0) < 200_000
 
 
 def test_a_worker_that_ends_hands_over(workers: Workers, database: Database) -> None:
@@ -283,7 +283,9 @@ def test_it_needs_a_url_a_secret_and_the_package(monkeypatch: pytest.MonkeyPatch
 
 
 def a_stream(redis: RedisServer, name: str, token: str) -> RedisStream:
-    return RedisStream(connect(redis.url), SECRET, name, token, CodecOptions(), 1_000_000)
+    stream = RedisStream(connect(redis.url), SECRET, token, CodecOptions(), 1_000_000)
+    stream.belong_to(name)
+    return stream
 
 
 def position(number: int) -> str:
@@ -306,7 +308,7 @@ def test_only_the_holder_of_the_lease_appends(redis: RedisServer) -> None:
     assert two.take_lease()
     with pytest.raises(Deposed):
         one.append(b"c", position(6), is_quiet=False, replaces=False)
-    assert redis.client.xlen("{lease}:changes") == 1
+    assert redis.client.xlen("{wsflask:lease}:changes") == 1
     one.close()
     two.close()
 
@@ -316,13 +318,13 @@ def test_the_holder_of_the_lease_appends_only_behind_what_it_knows(redis: RedisS
     assert stream.take_lease()
     stream.take_up(None)
     stream.append(b"a", position(5), is_quiet=False, replaces=False)
-    redis.client.xadd("{behind}:changes", {"b": b"x"}, id="7-0")
+    redis.client.xadd("{wsflask:behind}:changes", {"b": b"x"}, id="7-0")
 
     with pytest.raises(Deposed):
         stream.append(b"b", position(8), is_quiet=False, replaces=False)
     stream.take_up(None)
     stream.append(b"b", position(6), is_quiet=False, replaces=False)
-    assert [each[0] for each in redis.client.xrange("{behind}:changes")] == [b"6-0"]
+    assert [each[0] for each in redis.client.xrange("{wsflask:behind}:changes")] == [b"6-0"]
     stream.close()
 
 
@@ -335,17 +337,17 @@ def test_a_frame_takes_the_place_of_a_quiet_one(redis: RedisServer) -> None:
     stream.append(b"c", position(5), is_quiet=True, replaces=True)
     stream.append(b"d", position(6), is_quiet=False, replaces=True)
 
-    assert [each[0] for each in redis.client.xrange("{quiet}:changes")] == [b"5-0", b"6-0"]
+    assert [each[0] for each in redis.client.xrange("{wsflask:quiet}:changes")] == [b"5-0", b"6-0"]
     stream.close()
 
 
 def test_only_our_own_wishes_count_and_not_for_ever(redis: RedisServer) -> None:
     stream = a_stream(redis, "wishes", "one")
     stream.want([("ui", "gates"), ("ui", "a.b")])
-    redis.client.zadd("{wishes}:wanted", {b"0" * 16 + b"ui.users": 2**40})
+    redis.client.zadd("{wsflask:wishes}:wanted", {b"0" * 16 + b"ui.users": 2**40})
 
     assert stream.wanted() == (3, frozenset({("ui", "gates"), ("ui", "a.b")}))
-    redis.client.zadd("{wishes}:wanted", dict.fromkeys(redis.client.zrange("{wishes}:wanted", 0, 1), 5))
+    redis.client.zadd("{wsflask:wishes}:wanted", dict.fromkeys(redis.client.zrange("{wsflask:wishes}:wanted", 0, 1), 5))
     assert stream.wanted()[1] == frozenset()
     stream.close()
 
@@ -359,7 +361,7 @@ def test_what_nobody_of_us_has_written_is_not_told(
     caplog.set_level(logging.INFO)
     feeds = [workers(Gate), workers(Gate)]
     feed = next(each for each in feeds if not each.is_relay)
-    key = stream_of(feed)._stream
+    key = stream_of(feed).key
     with feed.watch(Gate) as subscription:
         written = []
         for number in range(5):
@@ -382,7 +384,7 @@ def test_what_nobody_of_us_has_written_is_not_told(
 
 def test_an_entry_told_twice_is_taken_once(workers: Workers, database: Database, redis: RedisServer) -> None:
     feed = workers(Gate)
-    key = stream_of(feed)._stream
+    key = stream_of(feed).key
     with feed.watch(Gate) as subscription:
         database["feed_gates"].insert_one({"_id": 1})
         next_change(subscription)
@@ -403,7 +405,8 @@ def test_workers_of_another_secret_are_no_workers_of_ours(
     workers: Workers, database: Database, redis: RedisServer
 ) -> None:
     feed = workers(Gate)
-    other = RedisStream(connect(redis.url), b"another", f"wsflask:{database.name}", "x", CodecOptions(), 1)
+    other = RedisStream(connect(redis.url), b"another", "x", CodecOptions(), 1)
+    other.belong_to(feed.epoch)
 
     with pytest.raises(Forged):
         other.last()

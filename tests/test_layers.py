@@ -19,6 +19,7 @@ ROWS = {
     "errors": 0,
     "config": 0,
     "assets": 0,
+    "outage": 0,
     "tasks": 0,
     "workers": 0,
     "stopping": 0,
@@ -44,6 +45,7 @@ ROWS = {
     "session": 6,
     "written": 6,
     "blueprint": 7,
+    "health": 7,
     "life": 7,
     "people": 7,
     "page": 7,
@@ -59,8 +61,8 @@ ROWS = {
 
 #: Rooms of one row that may import one another, downwards only: the importer first.
 SIBLINGS = {
-    ("config", "errors"), ("protocol", "encoding"), ("streams", "feed"),
-    ("people", "renewals"), ("life", "people"),
+    ("config", "errors"), ("tasks", "outage"), ("protocol", "encoding"), ("streams", "feed"),
+    ("people", "renewals"), ("life", "people"), ("life", "health"),
     ("cli", "embedded"), ("cli", "demo"), ("testing", "embedded"), ("__main__", "cli"),
 }  # fmt: skip
 

@@ -315,20 +315,21 @@ def test_a_changed_notification_counts_for_its_new_recipients(stage: Stage, data
     assert ada.wait(CHANNEL, 2)[1] == NOTHING
 
 
-def test_a_notification_that_was_read_already_is_no_arrival(stage: Stage) -> None:
+def test_a_notification_that_was_read_already_says_so_and_is_no_arrival_in_the_plain_form(stage: Stage) -> None:
     notification = Notification(id=ObjectId(), message="Hello", everyone=True)
     NotificationState(user="ada", read=[notification.id], rev=1).save()
-    ada, bob = stage.connect("ada"), stage.connect("bob")
-    for each in (ada, bob):
+    ada, plain, bob = stage.connect("ada"), stage.connect("ada", form="plain"), stage.connect("bob")
+    for each in (ada, plain, bob):
         each.wait(CHANNEL, 1)
 
     Notifier.notify(notification)
     tell("after")
-    for each in (ada, bob):
+    for each in (ada, plain, bob):
         await_arrival(each, "after")
 
-    assert [arrivals(each) for each in (ada, bob)] == [["after"], ["Hello", "after"]]
-    assert [last_unread(each) for each in (ada, bob)] == [1, 2]
+    assert [arrivals(each) for each in (ada, plain, bob)] == [["Hello", "after"], ["after"], ["Hello", "after"]]
+    assert [ada.on(CHANNEL)[1]["last"]["is_read"], bob.on(CHANNEL)[1]["last"]["is_read"]] == [True, False]
+    assert [last_unread(each) for each in (ada, plain, bob)] == [1, 1, 2]
 
 
 def test_a_read_state_reset_during_a_load_is_loaded_again(
@@ -493,7 +494,7 @@ def test_users_with_the_same_count_share_one_frame(stage: Stage, monkeypatch: py
     for actor in actors:
         actor.wait(CHANNEL, 2)
 
-    assert len(made) == 2
+    assert len(made) == 2, [(each.payload_json[-40:], b'only' in each.payload_json, each.seq) for each in made]
 
 
 @pytest.fixture

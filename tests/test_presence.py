@@ -51,7 +51,7 @@ def here(actor: Actor, room: str = "") -> dict[str, Any]:
     """Return the tabs of everybody of whom this client knows, by all that it was sent."""
     members: dict[str, Any] = {}
     for payload in actor.on(CHANNEL):
-        if payload is None or payload.get("room") != room or "end" in payload:
+        if payload is None or payload.get("room") != room or "code" in payload:
             continue
         if "members" in payload:
             members = {each["user"]: each["tabs"] for each in payload["members"]}
@@ -231,7 +231,7 @@ def test_who_loses_the_right_is_put_out(database: Database) -> None:
         presence.on_rights_changed(ada.connection, ada.connection.user)
 
         await_here(bob, {"bob": {"1": {}}}, "a")
-        assert ada.on(CHANNEL)[-1] == {"room": "a", "end": "forbidden"}
+        assert ada.on(CHANNEL)[-1] == {"room": "a", "code": "forbidden", "message": "That is not allowed."}
 
 
 def test_others_are_shown_what_describe_returns(database: Database) -> None:

@@ -50,7 +50,7 @@ def test_the_close_codes_are_the_same(javascript: dict[str, Any]) -> None:
     assert javascript["CLOSE_CODES"] == codes.CLOSE_CODES
 
 
-@pytest.mark.parametrize("name", ["NOTIFICATIONS", "CLIPBOARD", "DOCUMENTS"])
+@pytest.mark.parametrize("name", ["NOTIFICATIONS", "CLIPBOARD", "DOCUMENTS", "PRESENCE"])
 def test_the_channels_of_the_services_are_channel_names(javascript: dict[str, Any], name: str) -> None:
     assert is_channel_name(javascript[name])
 

@@ -27,6 +27,7 @@ from tests.harness import PATIENCE, Database, RedisServer, wait_until
 from wsflask.embedded import EmbeddedMongo
 from wsflask.embedded.children import start_child, stop_child
 from wsflask.errors import ConfigError
+from wsflask.feed.epoch import read_epoch
 from wsflask.feed.redis_stream import RedisStream, connect
 
 #: Seconds of writing before and after a fault.
@@ -152,8 +153,9 @@ def world(database: Database, own_redis: RedisServer) -> Iterator[World]:
 
 
 def stream_in(world: World) -> RedisStream:
-    client = connect(world.redis.url)
-    return RedisStream(client, SECRET, f"wsflask:{world.name}", "a look", world.client.codec_options, 1)
+    stream = RedisStream(connect(world.redis.url), SECRET, "a look", world.client.codec_options, 1)
+    stream.belong_to(read_epoch(world.client, world.name))
+    return stream
 
 
 def is_whole(world: World) -> bool:
@@ -222,7 +224,7 @@ def freeze(world: World) -> None:
 
 def take_back(world: World) -> None:
     """Leave what an older replica would have: the last entries are gone."""
-    key = f"{{wsflask:{world.name}}}:changes"
+    key = stream_in(world).key
     for place, _ in world.redis.client.xrevrange(key, count=50):
         world.redis.client.xdel(key, place)
 
@@ -232,7 +234,7 @@ def trim(world: World) -> None:
     slow = next(worker for worker in world.workers if not worker.is_relay)
     slow.send(signal.SIGSTOP)
     gevent.sleep(0.5)
-    world.redis.client.xtrim(f"{{wsflask:{world.name}}}:changes", maxlen=1, approximate=False)
+    world.redis.client.xtrim(stream_in(world).key, maxlen=1, approximate=False)
     slow.send(signal.SIGCONT)
 
 

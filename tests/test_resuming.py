@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect
+from pymongo.errors import AutoReconnect, OperationFailure
 
 from tests.live_process import Client, Database, Process, at, change
 from tests.live_world import COLLECTION, EXPOSED, NONE, query
+from wsflask.errors import Refusal
 from wsflask.feed.base import Change, HistoryLost, Touch
 from wsflask.live.subscriber import Subscriber
 from wsflask.live.view import Loaded, row_of
+from wsflask.tasks import spawn
 
 
 @pytest.fixture
@@ -101,7 +104,7 @@ def test_what_changed_before_the_process_began_is_asked_of_the_history(process: 
     assert (subscriber.state, client.ops) == ("resumed", [("U", "a")])
 
 
-@pytest.mark.parametrize("error", [HistoryLost("gone"), AutoReconnect("no primary")])
+@pytest.mark.parametrize("error", [HistoryLost("gone"), OperationFailure("not allowed")])
 def test_where_the_history_does_not_tell_all_rows_are_loaded(process: Process, error: Exception) -> None:
     def history(*_: Any) -> list[Touch]:
         raise error
@@ -111,3 +114,39 @@ def test_where_the_history_does_not_tell_all_rows_are_loaded(process: Process, e
     client, subscriber = come_back(process, at(2), held={"a": "a"})
 
     assert (subscriber.state, client.ops) == ("reset", [("L", "a"), ("L", "b")])
+
+
+def test_who_comes_back_while_the_database_is_away_is_refused_and_loses_nothing(process: Process) -> None:
+    """A reset would have him load everything again."""
+    told = [AutoReconnect("no primary"), [Touch(at(4), "U", "a")]]
+
+    def history(*_: Any) -> Any:
+        found = told.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    process.views.begin(at(5))
+    with pytest.raises(AutoReconnect):
+        process.views.resuming.reach_back(EXPOSED, at(2), history)
+    process.views.resuming.reach_back(EXPOSED, at(2), history)
+    client, subscriber = come_back(process, at(2), held={"a": "a", "b": "b"})
+
+    assert (subscriber.state, client.ops) == ("resumed", [("U", "a")])
+
+
+def test_one_who_waits_for_anothers_look_into_the_history_is_refused_in_time(process: Process) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def history(*_: Any) -> list[Touch]:
+        begun.set()
+        goes_on.wait(10)
+        return []
+
+    process.views.begin(at(5))
+    first = spawn("first", process.views.resuming.reach_back, EXPOSED, at(2), history)
+    begun.wait(10)
+    with pytest.raises(Refusal, match="unavailable"):
+        process.views.resuming.reach_back(EXPOSED, at(2), history, 0.05)
+    goes_on.set()
+    first.join(10)

@@ -35,9 +35,12 @@ from wsflask.embedded import EmbeddedMongo
 from wsflask.hub import Recipients
 
 APP = "tests.apps.echo:app"
+#: Where the redis-server of these tests is.
+REDIS = "ECHO_REDIS_URL"
 #: Each way to serve the application: by name, how it is started with an environment.
 SERVERS: dict[str, Callable[[harness.Servers, dict[str, str]], WebServer]] = {
     "gunicorn": lambda servers, env: servers.gunicorn(APP, workers=2, env=env),
+    "gunicorn-redis": lambda servers, env: servers.gunicorn(APP, workers=2, env=through_redis(env)),
     "gunicorn-threaded": lambda servers, env: servers.gunicorn(APP, workers=2, env=threaded(env)),
     "pywsgi": lambda servers, env: servers.pywsgi(APP, env=env),
     "werkzeug": lambda servers, env: servers.werkzeug(APP, env=env),
@@ -48,6 +51,12 @@ def with_settings(env: dict[str, str], **settings: Any) -> dict[str, str]:
     """Return the environment with more `WSFLASK_*` settings in it."""
     config = json.loads(env[CONFIG]) | {f"WSFLASK_{name}": value for name, value in settings.items()}
     return env | {CONFIG: json.dumps(config)}
+
+
+def through_redis(env: dict[str, str]) -> dict[str, str]:
+    """Return the environment with Redis between the database and the workers."""
+    harness.require_program("redis-server")
+    return with_settings(env, FEED="redis", REDIS_URL=env[REDIS])
 
 
 def threaded(env: dict[str, str], **settings: Any) -> dict[str, str]:
@@ -95,9 +104,9 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def environment(mongo: EmbeddedMongo) -> dict[str, str]:
+def environment(mongo: EmbeddedMongo, redis_server: harness.RedisServer) -> dict[str, str]:
     """The environment of an application on a database of this module's tests."""
-    return {URI: mongo.uri_of(f"test_{uuid4().hex[:12]}"), CONFIG: "{}"}
+    return {URI: mongo.uri_of(f"test_{uuid4().hex[:12]}"), CONFIG: "{}", REDIS: redis_server.url}
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from wsflask.streams.stream import Stream
 
 ACTIONS = (
     "publish", "publish", "publish", "publish", "tick", "feed", "feed", "feed", "feed", "catch_up", "catch_up",
-    "catch_up", "connect", "connect", "connect", "receive", "receive", "receive", "cut", "cut", "ping", "restart", "gap", "wait",
-    "roll_over",
+    "catch_up", "connect", "connect", "connect", "receive", "receive", "receive", "cut", "cut", "ping", "restart",
+    "gap", "wait", "roll_over",
 )  # fmt: skip
 GAMES = 2500
 

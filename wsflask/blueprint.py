@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any, Protocol
 
+import pymongo
 from flask import Blueprint, Response, g, request
 from flask.sansio.app import App
-from pymongo.errors import PyMongoError
 
 from .assets import STATIC, TEMPLATES
 from .config import Settings
 from .identity import Identity
+from .outage import log_failure
 from .session import Sessions, is_signed_in
 from .transport.crew import Crew
 from .transport.handshake import Refused, check_handshake, origin_is_allowed
@@ -34,13 +36,15 @@ class Door(Protocol):
     def sessions(self) -> Sessions: ...
     @property
     def settings(self) -> Settings: ...
+    @property
+    def patience(self) -> float: ...
     def attach(self, app: App) -> None: ...
     def is_full(self) -> str | None: ...
     def stamp(self, response: Response) -> Response: ...
     @property
     def crew(self) -> Crew: ...
     def accept(
-        self, link: Link, identity: Identity | None, environ: dict[str, Any], *, is_compressed: bool
+        self, link: Link, identity: Identity | None, environ: dict[str, Any], *, is_compressed: bool, is_away: bool
     ) -> Owner: ...
 
 
@@ -78,7 +82,8 @@ def make_blueprint(door: Door) -> Blueprint:
         return _answer(check_handshake(request.environ) or Refused(400, "A WebSocket handshake is expected."))
 
     def open_connection() -> Opening:
-        return functools.partial(_accept, door, g._wsflask_identity, request.environ)
+        accept = functools.partial(door.accept, is_away=g.get("_wsflask_is_away", False))
+        return functools.partial(_accept, accept, g._wsflask_identity, request.environ)
 
     def options() -> Options:
         return Options(door.settings.transport, door.settings.compression)
@@ -88,9 +93,9 @@ def make_blueprint(door: Door) -> Blueprint:
 
 
 def _accept(
-    door: Door, identity: Identity | None, environ: dict[str, Any], link: Link, *, is_compressed: bool
+    accept: Callable[..., Owner], identity: Identity | None, environ: dict[str, Any], link: Link, *, is_compressed: bool
 ) -> Owner:
-    return door.accept(link, identity, environ, is_compressed=is_compressed)
+    return accept(link, identity, environ, is_compressed=is_compressed)
 
 
 def _refusal(door: Door) -> Refused | None:
@@ -101,13 +106,12 @@ def _refusal(door: Door) -> Refused | None:
     if (full := _full(door)) is not None:
         return full
     try:
-        g._wsflask_identity = door.sessions.identify()
-    except PyMongoError as error:
-        _log.warning("a handshake was refused: the database failed: %s", type(error).__name__)
-        return Refused(503, "The database cannot be reached.", {"Retry-After": "5"})
-    except Exception:
-        _log.exception("a handshake was refused: its user could not be found out")
-        return Refused(503, "The user cannot be found out.", {"Retry-After": "5"})
+        with pymongo.timeout(door.patience):
+            g._wsflask_identity = door.sessions.identify()
+    except Exception as error:
+        if not log_failure(_log, error, "the user of a handshake could not be found out"):
+            return Refused(503, "The user cannot be found out.", {"Retry-After": "5"})
+        g._wsflask_identity, g._wsflask_is_away = None, True
     return _full(door)  # Others may have come in meanwhile.
 
 

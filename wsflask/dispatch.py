@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, Protocol
 
 import gevent
-from pymongo.errors import PyMongoError
 
 from .config import Settings
 from .connection import Connection
 from .errors import Refusal
+from .outage import log_failure
 from .protocol.codes import SUBPROTOCOL, CloseCode
 from .protocol.messages import V1, Message, error_message
 from .protocol.requests import Limits, parse
@@ -145,12 +145,9 @@ class Dispatcher:
         except Refusal as refusal:
             _log.debug("connection %s: %s", connection.id, refusal)
             self._refuse(connection, refusal.code, request_id or refusal.request_id)
-        except PyMongoError as error:
-            _log.warning("connection %s: the database failed: %s", connection.id, type(error).__name__)
-            connection.send(error_message("unavailable", request_id))
-        except (Exception, gevent.Timeout):
-            _log.exception("connection %s of user %r: a message failed", connection.id, connection.user_id)
-            connection.send(error_message("internal", request_id))
+        except (Exception, gevent.Timeout) as error:
+            is_away = log_failure(_log, error, "%r: a message failed", connection)
+            connection.send(error_message("unavailable" if is_away else "internal", request_id))
         except gevent.GreenletExit:
             connection.send(error_message("internal", request_id))
             raise

@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .config import Settings
 from .connection import Connection, State
 from .errors import ConfigError
 from .feed import create_feed
 from .feed.base import Feed
+from .health import Health
 from .hub import Hub
 from .people import People
 from .protocol.codes import CloseCode
@@ -24,6 +25,9 @@ from .service import Service
 from .tasks import Supervised, Task, spawn, supervise
 from .transport.crew import Crew
 from .workers import forget, gunicorn_worker, note, when_stopped
+
+if TYPE_CHECKING:
+    from .feed.bus import Bus
 
 __all__ = ["Life"]
 
@@ -44,6 +48,7 @@ class Front(Protocol):
     closing: set[Connection]
     crew: Crew
     settings: Settings
+    bus: Bus | None
 
     @property
     def secret(self) -> bytes: ...
@@ -57,6 +62,8 @@ class Life:
     def __init__(self, front: Front, people: People) -> None:
         self._front = front
         self._people = people
+        #: Tells clients when the database is away.
+        self.health = Health(front.hub)
         self._feed: Feed | None = None
         self._tasks: list[Supervised | Task] = []
         self._started_in = 0
@@ -100,6 +107,8 @@ class Life:
             front.hub.outflow.turn.bind()
             self._feed = create_feed(front.settings, front.secret)
             self._feed.start()
+            if front.bus is not None:
+                front.bus.start()
             self._tasks = [
                 supervise("wsflask ticker", partial(self._tick, workers)),
                 *(
@@ -176,6 +185,8 @@ class Life:
         self._people.stop()
         self._front.crew.stop()
         self._front.hub.outflow.turn.stop()
+        if self._front.bus is not None:
+            self._front.bus.stop()
         if self._feed is not None:
             self._feed.stop()
 
@@ -191,3 +202,4 @@ class Life:
                 connection.tick(now, position)
             all_closing.difference_update([ws for ws in closing if ws.state is State.CLOSED])
             self._people.tick()
+            self.health.look(self.feed)

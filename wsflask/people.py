@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import pymongo
 from mongoengine import Document
-from pymongo.errors import PyMongoError
 
 from .connection import Connection
 from .errors import ConfigError
 from .feed.base import Feed, Gap
 from .hub import sign_out
+from .outage import log_failure
 from .protocol.codes import CloseCode
 from .renewals import Item, Office, Renewals
 from .tasks import Supervised, supervise
@@ -166,20 +166,20 @@ class People:
             pause = 0.1 * interval / max(len(connections) / _CHECKED, 1)
             for start in range(0, len(connections), _CHECKED):
                 time.sleep(pause)
-                self._check_some(connections[start : start + _CHECKED])
+                if self._check_some(connections[start : start + _CHECKED]):
+                    break  # Not one time-out after another.
 
-    def _check_some(self, connections: Sequence[Connection]) -> None:
+    def _check_some(self, connections: Sequence[Connection]) -> bool:
+        """Check the sessions of these connections; return whether the database is away."""
         for connection in connections:
             self._renewals.add((connection.user_id, False))
         try:
             with pymongo.timeout(self._front.settings.database_timeout):
                 ended = self._front.sessions.ended(connections)
         except Exception as error:
-            is_outage = isinstance(error, PyMongoError)
-            sentence = "sessions could not be checked; they are tried again at the next interval: %s"
-            _log.error(sentence, type(error).__name__, exc_info=not is_outage)
-        else:
-            sign_out(connection for connection in connections if connection.identity.session_id in ended)
+            return log_failure(_log, error, "sessions could not be checked; they are tried again at the next interval")
+        sign_out(connection for connection in connections if connection.identity.session_id in ended)
+        return False
 
 
 def names_of(user: Any) -> list[str]:

@@ -6,13 +6,13 @@ import logging
 from typing import Protocol
 
 import pymongo
-from pymongo.errors import PyMongoError
 
 from .config import Settings
 from .connection import Connection
 from .dispatch import Dispatcher
 from .gather import Gather
 from .hub import Hub, turn_away
+from .outage import log_failure
 from .protocol.codes import CloseCode
 from .session import Sessions
 
@@ -29,6 +29,8 @@ class Front(Protocol):
 
     @property
     def sessions(self) -> Sessions: ...
+    @property
+    def patience(self) -> float: ...
     def enter(self, connection: Connection) -> None: ...
 
 
@@ -54,11 +56,10 @@ class Reception:
 
     def _admit(self, connections: list[Connection]) -> None:
         try:
-            with pymongo.timeout(self._front.settings.database_timeout):
+            with pymongo.timeout(self._front.patience):
                 ended = self._front.sessions.ended(connections)
         except Exception as error:
-            is_outage = isinstance(error, PyMongoError)
-            _log.error("sessions could not be checked: %s", type(error).__name__, exc_info=not is_outage)
+            log_failure(_log, error, "sessions could not be checked")
             turn_away([*connections, *self._arrivals.withdraw()])  # Not one round after another.
             return
         for connection in connections:

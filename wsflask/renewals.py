@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 import pymongo
 from mongoengine import Document
-from pymongo.errors import PyMongoError
 
 from .config import Settings
 from .connection import Connection
 from .gather import Gather
 from .hub import Hub, sign_out
+from .outage import is_outage, log_failure
 from .session import Sessions
 
 __all__ = ["Item", "Office", "Renewals"]
@@ -30,7 +30,7 @@ _PAUSE = 0.1
 _CHUNK = 100
 #: Seconds that such a turn lasts at least: with 0 the process' other greenlets would run, but no socket be read.
 _TURN = 1e-6
-#: Seconds between two lines in the log on users that cannot be loaded.
+#: Seconds between two lines in the log on users whom their loader cannot load.
 _QUIET = 30.0
 
 #: A user's name, and whether it was said that his rights have changed: that counts though his document is the same.
@@ -94,15 +94,14 @@ class Renewals:
         user_ids = list(wanted)
         for start in range(0, len(user_ids), _CHUNK):
             chunk = user_ids[start : start + _CHUNK]
-            is_outage = False
+            is_away = False
             try:
                 missing = self._renew_chunk({user_id: wanted[user_id] for user_id in chunk})
             except Exception as error:
-                self._log_failure(error)
-                is_outage = isinstance(error, PyMongoError)
-                missing = set(user_ids[start:] if is_outage else chunk)
+                is_away = self._log_failure(error)
+                missing = set(user_ids[start:] if is_away else chunk)
             self._put_off((user_id, wanted[user_id]) for user_id in missing)
-            if is_outage:
+            if is_away:
                 return  # Not one time-out after another.
             time.sleep(_TURN)
             self._await_services()
@@ -162,12 +161,13 @@ class Renewals:
         """Have them tried again at the next `retry`."""
         self._unsettled.update(dict.fromkeys(items))
 
-    def _log_failure(self, error: Exception) -> None:
-        now = time.monotonic()
-        if now - self._logged > _QUIET:
+    def _log_failure(self, error: Exception) -> bool:
+        """Log it, seldom; return whether the database is away."""
+        now, is_away = time.monotonic(), is_outage(error)
+        if is_away or now - self._logged > _QUIET:
             self._logged = now
-            exception = None if isinstance(error, PyMongoError) else error
-            _log.error("users could not be loaded; that is tried again: %s", type(error).__name__, exc_info=exception)
+            log_failure(_log, error, "users could not be loaded; that is tried again")
+        return is_away
 
     # --- what services make of it
 

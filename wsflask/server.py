@@ -6,11 +6,11 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import pymongo
 from flask import Blueprint, Flask, Response
 from flask.sansio.app import App
-from pymongo.errors import PyMongoError
 
 from .access.exposure import Exposures
 from .blueprint import make_blueprint
@@ -20,10 +20,12 @@ from .contexts import Contexts
 from .dispatch import Dispatcher
 from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
+from .feed import create_bus
 from .feed.base import Feed
-from .hub import Hub
+from .hub import Hub, turn_away
 from .identity import Identity
 from .life import Life
+from .outage import log_failure
 from .page import Pages
 from .people import People, names_of
 from .protocol.codes import CloseCode
@@ -41,9 +43,13 @@ from .transport.link import Link, Owner
 from .transport.route import prepare
 from .written import stamp
 
+if TYPE_CHECKING:
+    from .feed.bus import Bus
+
 __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
+
 
 
 class WebSocketServer:
@@ -73,6 +79,8 @@ class WebSocketServer:
         self.crew = Crew()
         #: The settings of the application.
         self.settings = Settings()
+        #: What carries messages that are not kept past the database, if there is Redis.
+        self.bus: Bus | None = None
         #: The blueprint to register: the websocket route and the JS client.
         self.blueprint: Blueprint = make_blueprint(self)
         self._given = services
@@ -121,10 +129,12 @@ class WebSocketServer:
         self.stop()
         app.extensions["wsflask"] = self
         self._app, self.settings = app, settings
+        self.bus = create_bus(settings, self.secret, self._relay.hear)
         self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
         self._reception = Reception(self, self._dispatcher)
-        self._sessions = Sessions(app, self._groups, memory_days=settings.session_memory_days)
+        times = {"memory_days": settings.session_memory_days, "timeout": settings.database_timeout}
+        self._sessions = Sessions(app, self._groups, **times)
         self._services = {service.channel: service for service in services}
         self._workers = [self._relay, *services]
         for service in self._workers:
@@ -159,6 +169,11 @@ class WebSocketServer:
         key = self._app.secret_key if self._app is not None else ""
         return hashlib.sha256(b"wsflask\0" + (key.encode() if isinstance(key, str) else bytes(key or b""))).digest()
 
+    @property
+    def patience(self) -> float:
+        """Seconds that a client's query may take now."""
+        return self._life.health.patience(self.settings.database_timeout)
+
     # --- connections
 
     def handler(
@@ -176,19 +191,35 @@ class WebSocketServer:
         A connection without an identity is closed with 4501 and reaches none.
         """
         connection = self._make(ws, identity, form, query, is_compressed=is_compressed)
-        if identity is not None:
+        if identity is None:
+            connection.close(CloseCode.SESSION_ENDED, "sign in")
+        else:
             self.enter(connection)
         return connection
 
     def accept(
-        self, link: Link, identity: Identity | None, environ: dict[str, Any], *, is_compressed: bool = False
+        self,
+        link: Link,
+        identity: Identity | None,
+        environ: dict[str, Any],
+        *,
+        is_compressed: bool = False,
+        is_away: bool = False,
     ) -> Owner:
-        """Take a socket over from its request; no message of it is handled before its session has been checked."""
+        """Take a socket over from its request; no message of it is handled before its session has been checked.
+
+        Args:
+            is_away: whether the database could not say whose it is: the client comes again later.
+        """
         self.start()
         query = environ.get("QUERY_STRING", "")
         connection = self._make(link, identity, form_of(environ), query, is_compressed=is_compressed)
         link.owner = connection
-        if connection.is_open:
+        if is_away:
+            turn_away([connection])
+        elif identity is None:
+            connection.close(CloseCode.SESSION_ENDED, "sign in")
+        else:
             self._reception.receive(connection)
         return connection
 
@@ -203,9 +234,7 @@ class WebSocketServer:
             self.hub.counts,
             is_compressed=is_compressed,
         )
-        if identity is None:
-            connection.close(CloseCode.SESSION_ENDED, "sign in")
-        elif query and form == V1:
+        if query and form == V1:
             connection.resume = places_in(query)
         return connection
 
@@ -220,6 +249,7 @@ class WebSocketServer:
             if self._life.is_started:
                 self._relay.expect(connection)
             self.hub.add(connection)
+            self._life.health.entered(connection)
             self._people.entered(connection)
             if self._relay.has_ended(connection.identity.session_id):
                 connection.close(CloseCode.SESSION_ENDED, "signed out")
@@ -255,9 +285,8 @@ class WebSocketServer:
             try:
                 hook(ws, identity.user)
             except Exception as error:
-                name, is_outage = type(getattr(hook, "__self__", None)).__name__, isinstance(error, PyMongoError)
-                sentence = "%s.on_connect failed for user %r: %s"
-                _log.error(sentence, name, ws.user_id, type(error).__name__, exc_info=not is_outage)
+                name = type(getattr(hook, "__self__", None)).__name__
+                log_failure(_log, error, "%s.on_connect failed for user %r", name, ws.user_id)
                 ws.close(CloseCode.OVERLOAD, "try again")
                 return
             if ws.identity is not identity:
@@ -276,7 +305,10 @@ class WebSocketServer:
         service = self._services.get(message["channel"])
         if service is None:
             raise Refusal("unknown_channel")
-        return service.on_message(ws, user, message["payload"])
+        if not self._life.health.is_degraded:
+            return service.on_message(ws, user, message["payload"])
+        with pymongo.timeout(self.patience):
+            return service.on_message(ws, user, message["payload"])
 
     def judge(self, ws: Connection) -> None:
         """Have services judge anew what the client may have: something was under way while his rights changed."""
@@ -301,8 +333,8 @@ class WebSocketServer:
         for service in self.services:
             try:
                 call(service)
-            except Exception:
-                _log.exception("%s.%s failed for user %r", type(service).__name__, name, ws.user_id)
+            except Exception as error:
+                log_failure(_log, error, "%s.%s failed for user %r", type(service).__name__, name, ws.user_id)
 
     @staticmethod
     def rights_changed(user: Any) -> None:
@@ -311,7 +343,7 @@ class WebSocketServer:
         For rights that do not depend on the user's own document alone; a change of that counts without a call. Takes a
         user object or an id. From any process or thread, also one that serves nothing; may switch.
         """
-        Publication(channel=RIGHTS_CHANGED, payload="{}", users=names_of(user)).save(write_concern={"w": "majority"})
+        Publication(channel=RIGHTS_CHANGED, payload="{}", users=names_of(user)).write()
 
     @staticmethod
     def disconnect(user_id: str) -> None:
@@ -319,7 +351,7 @@ class WebSocketServer:
 
         From any process or thread; may switch.
         """
-        Publication(channel="goodbye", payload="{}", users=[user_id]).save(write_concern={"w": "majority"})
+        Publication(channel="goodbye", payload="{}", users=[user_id]).write()
 
     def stamp(self, response: Response) -> Response:
         """Name in a response the position behind what its view wrote, where its method does not tell. May switch."""
@@ -336,7 +368,8 @@ class WebSocketServer:
     def statistics(self) -> dict[str, Any]:
         """Return numbers on this process, for operators: see docs/deployment.md. Never switches."""
         services = {channel: service.statistics() for channel, service in self._services.items()}
-        return {**self.hub.statistics(), "services": {channel: found for channel, found in services.items() if found}}
+        numbers = {**self.hub.statistics(), "is_degraded": self._life.health.is_degraded}
+        return {**numbers, "services": {channel: found for channel, found in services.items() if found}}
 
     # --- life
 

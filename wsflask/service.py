@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bson import ObjectId
+
 from .documents import KeptPublication, Publication
+from .documents.transactions import majority
 from .encoding import dumps
 from .errors import ConfigError
 from .hub import EVERYONE, Recipients
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .connection import Connection
     from .feed.base import Feed
+    from .feed.bus import Bus
     from .hub import Hub
     from .streams.stream import Stream
 
@@ -31,6 +35,7 @@ class Host(Protocol):
     hub: Hub
     settings: Settings
     exposures: Exposures
+    bus: Bus | None
 
     @property
     def feed(self) -> Feed:
@@ -157,7 +162,9 @@ class Service:
         """Send to recipients wherever they are connected, from any process or thread. May switch.
 
         When it returns, a majority of the database has it, and every worker's feed will see it. In a transaction of
-        MongoDB it is written there: it is published if that commits, and never else.
+        MongoDB it is written there: it is published if that commits, and never else. Outside of one, and without
+        `keep`, it goes through Redis instead where there is one (WSFLASK_REDIS_URL), and so perhaps before what was
+        published with `keep` a moment earlier.
 
         Args:
             to: a user (object or id), `Recipients(users=…, groups=…)`, or EVERYONE.
@@ -183,4 +190,9 @@ class Service:
             publication.keep_for(keep)
         elif self._server is not None:
             publication.keep_for(self._server.settings.publication_seconds)
+        bus = self._server.bus if self._server is not None else None
+        if bus is not None and keep is None and session is None and majority():
+            publication.id = ObjectId()  # so that it is heard once, if it should come both ways
+            if bus.publish(publication.to_mongo().to_dict()):
+                return
         publication.write(session)

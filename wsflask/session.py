@@ -13,6 +13,7 @@ from typing import Any
 import bson
 import flask
 import flask_login
+import pymongo
 from flask import Flask
 from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import BadSignature
@@ -23,6 +24,7 @@ from .connection import Connection
 from .documents import EndedSession
 from .errors import ConfigError
 from .identity import Identity
+from .outage import log_failure
 
 __all__ = ["Sessions", "groups_of", "is_signed_in"]
 
@@ -40,9 +42,12 @@ _Groups = Callable[[Any], Iterable[str]]
 class Sessions:
     """Name every login on the server, so that a cookie from before its logout opens no socket."""
 
-    def __init__(self, app: Flask, groups: _Groups | None = None, *, memory_days: float = 366.0) -> None:
+    def __init__(
+        self, app: Flask, groups: _Groups | None = None, *, memory_days: float = 366.0, timeout: float = 5.0
+    ) -> None:
         self._app = app
         self._memory_days = memory_days
+        self._timeout = timeout
         self._groups = groups or groups_of
         flask.request_started.connect(_note_beginning, app)
         flask_login.user_logged_in.connect(self._logged_in, app)
@@ -94,8 +99,8 @@ class Sessions:
         elif self._app.config.get("REMEMBER_COOKIE_NAME", flask_login.COOKIE_NAME) in flask.request.cookies:
             try:
                 flask_login.current_user.get_id()  # Loaded, the user signs in, and his session gets its name.
-            except Exception:
-                _log.exception("a remembered user could not be loaded")
+            except Exception as error:
+                log_failure(_log, error, "a remembered user could not be loaded")
 
     def _ensure_name(self, user_id: str, *, is_login: bool) -> None:
         named = flask.session.get(_KEY)
@@ -114,9 +119,10 @@ class Sessions:
         name for all, a logout ends all. The next logout begins another name. "" while the database is away.
         """
         try:
-            return f"{_unnamed(user_id)}:{EndedSession.last_end(_unnamed(user_id))}"
-        except Exception:
-            _log.exception("a session of user %r got no name", user_id)
+            with pymongo.timeout(self._timeout):
+                return f"{_unnamed(user_id)}:{EndedSession.last_end(_unnamed(user_id))}"
+        except Exception as error:
+            log_failure(_log, error, "a session of user %r got no name", user_id)
             return ""
 
     def _session_id(self, user_id: str) -> str:
@@ -148,8 +154,9 @@ class Sessions:
 
     def _end(self, session_id: str, user_id: str) -> None:
         try:
-            EndedSession.end(session_id, user_id, days=self._memory_days)
-        except Exception:
+            with pymongo.timeout(self._timeout):
+                EndedSession.end(session_id, user_id, days=self._memory_days)
+        except Exception:  # one line for each: each is a session that did not end
             _log.exception("the end of a session of user %r could not be written; its sockets stay open", user_id)
 
     def ended(self, connections: Iterable[Connection]) -> set[str]:

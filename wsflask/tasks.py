@@ -12,12 +12,16 @@ from typing import Any
 import gevent
 from gevent import monkey
 
+from .outage import log_failure
+
 __all__ = ["Supervised", "Task", "is_patched", "spawn", "supervise"]
 
 _log = logging.getLogger(__name__)
 
 #: Seconds before the first restart of a supervised task; doubles up to `_LONGEST`, with full jitter.
 _FIRST, _LONGEST = 0.1, 10.0
+#: The longest wait for a restart when it was the database that failed, so that all goes on soon after it is back.
+_OUTAGE = 1.0
 #: Seconds a task has to live for its backoff to start again at `_FIRST`.
 _HEALTHY = 30.0
 
@@ -32,13 +36,21 @@ class Task:
 
     def __init__(self, name: str, function: Callable[..., Any], *args: Any) -> None:
         self.name = name
+        #: Whether the work died because the database is away.
+        self.is_cut_off = False
         self._greenlet: gevent.Greenlet[..., Any] | None = None
         self._thread: threading.Thread | None = None
         if is_patched():
-            self._greenlet = gevent.spawn(_guarded, name, function, args)
+            self._greenlet = gevent.spawn(self._run, function, args)
         else:
-            self._thread = threading.Thread(target=_guarded, args=(name, function, args), name=name, daemon=True)
+            self._thread = threading.Thread(target=self._run, args=(function, args), name=name, daemon=True)
             self._thread.start()
+
+    def _run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            function(*args)
+        except Exception as error:
+            self.is_cut_off = log_failure(_log, error, "the task %s failed", self.name)
 
     @property
     def is_alive(self) -> bool:
@@ -67,13 +79,6 @@ class Task:
 def spawn(name: str, function: Callable[..., Any], *args: Any) -> Task:
     """Start `function(*args)` beside the caller; an exception in it is logged under `name`."""
     return Task(name, function, *args)
-
-
-def _guarded(name: str, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-    try:
-        function(*args)
-    except Exception:
-        _log.exception("the task %s failed", name)
 
 
 class Supervised:
@@ -113,7 +118,10 @@ class Supervised:
                 return
             if time.monotonic() - started > _HEALTHY:
                 delay = _FIRST
-            _log.error("the task %s died; it starts again within %.1f s", self.name, delay)
+            if self._worker.is_cut_off:
+                delay = min(delay, _OUTAGE)  # Each attempt waits for the database by itself.
+            else:
+                _log.error("the task %s died; it starts again within %.1f s", self.name, delay)
             self._stopped.wait(random.uniform(0, delay))
             delay = min(delay * 2, _LONGEST)
             self.restarts += 1

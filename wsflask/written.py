@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from .config import Settings
 from .feed.positions import position_of
+from .outage import log_outage
 
 __all__ = ["POSITION_HEADER", "may_have_written", "stamp"]
 
@@ -49,7 +50,7 @@ def _operation_time() -> Timestamp | None:
         with pymongo.timeout(_PATIENCE):
             time = mongoengine.get_connection().admin.command("ping").get("operationTime")
     except (PyMongoError, ConnectionFailure) as error:
-        _log.warning("a response tells no position: %s", type(error).__name__)
+        log_outage(_log, "a response tells no position: %s", type(error).__name__)
         return None
     except Exception:
         _log.exception("a response tells no position")

@@ -5,6 +5,7 @@ import { showBoard } from "./board.js";
 import { showClipboard } from "./clips.js";
 import { showClock } from "./clock.js";
 import { showFlight } from "./flight.js";
+import { showHere } from "./here.js";
 import { showConnection } from "./pill.js";
 
 const { connect } = await import(document.body.dataset.client ?? "");
@@ -16,3 +17,4 @@ const clips = showClipboard(ws);
 showClock(ws);
 showBoard(ws, clips);
 showFlight(ws, clips);
+showHere(ws);

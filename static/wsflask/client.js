@@ -8,6 +8,7 @@ import { Documents } from "./documents.js";
 import { Emitter } from "./emitter.js";
 import { Messenger } from "./messenger.js";
 import { Notifications } from "./notifications.js";
+import { presence } from "./presence.js";
 import { RESERVED } from "./protocol.js";
 
 /**
@@ -73,6 +74,8 @@ export class Client {
     this.notifications = new Notifications(this.#messenger);
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
+    /** Be in a room with others, and know who is here. @readonly */
+    this.presence = presence(this.#messenger, page);
     this.#documents = new Documents(this.#messenger, parts);
     this.#messenger.route(RESERVED.stream, ({ payload }) => this.#events.emit("stream", payload));
     this.#messenger.route(RESERVED.health, ({ payload }) => this.#degrade(payload?.degraded === true));

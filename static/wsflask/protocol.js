@@ -22,6 +22,8 @@ export const NOTIFICATIONS = "notifications";
 export const CLIPBOARD = "clipboard";
 /** Channel of the views of documents. */
 export const DOCUMENTS = "documents";
+/** Channel of who is here. */
+export const PRESENCE = "presence";
 
 /** What a channel may be called. */
 export const CHANNEL_NAME = /^[a-z][a-z0-9_.-]{0,63}$/;

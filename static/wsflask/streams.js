@@ -28,7 +28,7 @@ export class Streams {
   constructor(options) {
     this.#options = options;
     try {
-      const [at, places] = JSON.parse(this.#storage?.getItem(this.#key) ?? "");
+      const [at, places] = JSON.parse(this.#storage?.getItem(options.url) ?? "");
       if (Math.abs(Date.now() - at) < KEPT_MS) for (const [stream, place] of places) this.#put(stream, place);
     } catch {
       // Nothing was kept, or it cannot be read: the server begins anew.
@@ -51,14 +51,18 @@ export class Streams {
    * @param {() => void} surface
    */
   take({ channel, payload, id, seq }, surface) {
+    const at = /** @type {string} */ (seq);
     const isTold = channel === RESERVED.stream;
-    if (isTold) this.#put(payload.stream, { ...payload, seq, isTold });
+    if (isTold) {
+      // A worker may be a little behind the one before, and tell again what was surfaced.
+      const known = payload.state === "resumed" && this.#places.get(payload.stream);
+      this.#put(payload.stream, { ...payload, seq: known && known.seq > at ? known.seq : seq, isTold });
+    }
     const isPing = channel === RESERVED.ping;
     // A ping says that of all streams of this connection nothing is missing up to there. An answer is in no stream.
     const places = [...this.#places.values()].filter(
       (place) => !id && (isPing ? place.isTold : place.channels.includes(channel)),
     );
-    const at = /** @type {string} */ (seq);
     if (places.some((place) => at <= place.seq)) return;
     surface();
     for (const place of places) place.seq = seq ?? place.seq;
@@ -69,14 +73,10 @@ export class Streams {
   save() {
     this.#savedAt = this.#options.clock.now();
     try {
-      this.#storage?.setItem(this.#key, JSON.stringify([Date.now(), [...this.#places]]));
+      this.#storage?.setItem(this.#options.url, JSON.stringify([Date.now(), [...this.#places]]));
     } catch {
       // After a reload the server begins anew, or where it could be written last.
     }
-  }
-
-  get #key() {
-    return `wsflask:${this.#options.url}`;
   }
 
   get #storage() {

@@ -9,7 +9,7 @@ from flask import render_template, request, url_for
 from flask_login import login_required
 from jinja2 import DictLoader
 
-from wsflask import Broadcaster, Clipboard, Connection, Notifier, Service, WebSocketServer
+from wsflask import Broadcaster, Clipboard, Connection, Notification, Notifier, Service, WebSocketServer
 
 from .desk import Flight, create_app
 
@@ -26,8 +26,22 @@ class Echo(Service):
         return {"you said": message}
 
 
+class Chat(Service):
+    """Tells everybody what is said, also who is away; says each thing once."""
+
+    channel = "chat"
+
+    def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
+        return self.once(ws, message, lambda: self._say(message["n"], user))
+
+    def _say(self, n: int, user: Any) -> int:
+        self.publish({"n": n}, keep=60.0)
+        Notifier.notify(Notification(message=f"note {n}", users=[user.get_id()]))
+        return n
+
+
 app = create_app(os.environ["WSFLASK_MONGODB_URI"])
-server = WebSocketServer(services=[Echo, Notifier, Clipboard, Broadcaster])
+server = WebSocketServer(services=[Echo, Chat, Notifier, Clipboard, Broadcaster])
 server.init_app(app)
 server.expose(Flight, fields=("flight", "gate"), hidden=("status",), read=lambda user: True)
 
@@ -36,6 +50,18 @@ _MODULE = """
 <script type="module">
   import { connect } from "%s?v=1";
   window.ws = connect();
+</script>
+"""
+_CHAT = """
+<!doctype html><title>chat</title>
+<script type="module">
+  import { connect } from "%s";
+  window.ws = connect();
+  window.heard = { chat: [], notes: [], streams: [] };
+  ws.channel("chat").on("message", ({ n }) => heard.chat.push(n));
+  ws.channel("chat").on("reset", () => heard.chat.push("reset"));
+  ws.notifications.on("arrival", ({ label }) => heard.notes.push(label));
+  ws.on("stream", ({ stream, state, missed }) => stream === "publications" && heard.streams.push(`${state} ${missed}`));
 </script>
 """
 _CLASSIC = """
@@ -78,6 +104,13 @@ def set_gate(key: str) -> str:
 def module_page() -> str:
     """Return the page with the ES module."""
     return _MODULE % url_for("wsflask.static", filename="wsflask.js")
+
+
+@app.get("/chat")
+@login_required
+def chat_page() -> str:
+    """Return a page that notes what it hears."""
+    return _CHAT % url_for("wsflask.static", filename="wsflask.js")
 
 
 @app.get("/classic")

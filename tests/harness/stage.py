@@ -131,7 +131,7 @@ class Stage:
             actor.leave()
         self.server.stop()
 
-    def connect(self, user: Any, *, groups: Iterable[str] = (), form: str = "v1") -> Actor:
+    def connect(self, user: Any, *, groups: Iterable[str] = (), form: str = "v1", query: str = "") -> Actor:
         """Connect a client of the user: an id, or an object with `get_id`."""
         if isinstance(user, str):
             name = user
@@ -139,7 +139,7 @@ class Stage:
         actor = Actor()
         self._actors.append(actor)
         identity = Identity(user, user.get_id(), frozenset(groups), "a session")
-        actor.connection = self.server.handler(actor, identity=identity, form=form)
+        actor.connection = self.server.handler(actor, identity=identity, form=form, query=query)
         actor.owner = actor.connection
         actor.connection.start()
         return actor

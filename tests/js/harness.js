@@ -109,13 +109,13 @@ export class FakeSocket {
 /** What a tab keeps over a reload of its page. */
 export class FakeStorage {
   #items = new Map();
-  /** How often it was written. */
-  writes = 0;
+  /** How often each of its keys was written. @type {Record<string, number>} */
+  writes = {};
 
   getItem = (key) => this.#items.get(key) ?? null;
 
   setItem(key, text) {
-    this.writes += 1;
+    this.writes[key] = (this.writes[key] ?? 0) + 1;
     this.#items.set(key, text);
   }
 

@@ -100,14 +100,14 @@ test("a position moves when the listeners were called, not before", () => {
   const kept = [];
   ws.channel("chat").on("message", () => {
     page.window.dispatchEvent(new Event("pagehide"));
-    kept.push(page.sessionStorage.getItem(keyOf(ws)).includes("11"));
+    kept.push(page.sessionStorage.getItem(ws.url).includes("11"));
   });
 
   server.say("chat", 1, { seq: "11" });
   page.window.dispatchEvent(new Event("pagehide"));
 
   assert.deepEqual(kept, [false]);
-  assert.ok(page.sessionStorage.getItem(keyOf(ws)).includes("11"));
+  assert.ok(page.sessionStorage.getItem(ws.url).includes("11"));
 });
 
 test("a listener that throws does not hold the stream up", (t) => {
@@ -241,9 +241,9 @@ test("places are written at most once a second, and when the page is left or the
   const { ws, server, page, clock } = setUpLoaded();
   const { sessionStorage } = page;
   const writesOf = (act) => {
-    const before = sessionStorage.writes;
+    const before = sessionStorage.writes[keyOf(ws)];
     act();
-    return sessionStorage.writes - before;
+    return sessionStorage.writes[keyOf(ws)] - before;
   };
   clock.pass(1_000);
 
@@ -285,7 +285,7 @@ for (const text of ["", "{", "null", "7", "[]", "[1]", '[1e12,[["a",null]]]', '[
   test(`what was kept and is no place is not used: ${text}`, (t) => {
     t.mock.method(Date, "now", () => 1e12);
     const world = setUpLoaded();
-    world.page.sessionStorage.setItem(keyOf(world.ws), text);
+    world.page.sessionStorage.setItem(world.ws.url, text);
 
     const { server } = setUp({ page: { ...world.page, window: new EventTarget(), document: new EventTarget() } });
 
@@ -306,8 +306,4 @@ for (const payload of [null, 1, {}, { stream: "publications", channels: 1 }, { s
     assert.equal(error.mock.callCount(), 1);
     assert.deepEqual([told, world.chat, resumes(world.server)], [[], [1], ["publications~e1~11"]]);
   });
-}
-
-function keyOf({ url }) {
-  return `wsflask:${url}`;
 }

@@ -140,6 +140,20 @@ ws.live(document.createElement("table"))[0].close();
 // @ts-expect-error: an element, not a selector
 ws.live("#orders");
 
+// --- presence
+
+const room = ws.presence("flight:7", { editing: true });
+room.on("load", ({ you }) => room.members.get(you)?.tabs);
+room.on("change", ({ joined, left }) => [joined[0].about.name, left[0].length, room.total]);
+room.on("error", ({ code }) => code === "forbidden");
+room.update({ editing: false });
+// @ts-expect-error: what a tab shows is an object
+room.update("editing");
+// @ts-expect-error: a room is a name
+ws.presence(7);
+// @ts-expect-error: who left is named by id
+room.on("change", ({ left }) => left[0].user);
+
 // --- channels
 
 const channel = ws.channel("weather");

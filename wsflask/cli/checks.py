@@ -15,10 +15,12 @@ from .databases import connect
 from .web import check_gunicorn, file_limit
 from .worker import call_in_worker
 
-__all__ = ["Finding", "check_app", "check_database", "check_file_limit", "check_server"]
+__all__ = ["Finding", "check_app", "check_database", "check_file_limit", "check_redis", "check_server"]
 
 #: Characters below which a SECRET_KEY can be guessed.
 _KEY_LENGTH = 16
+#: First version of Redis with all that is used: trimming by id.
+_REDIS = (6, 2)
 #: Files a process opens beside its connections.
 _OTHER_FILES = 200
 
@@ -129,6 +131,36 @@ def _replica_set(found: dict[str, Any]) -> Finding:
     if not found["has_primary"]:
         return Finding("fail", subject, f"replica set {found['replica_set']} has no primary; look at rs.status()")
     return Finding("ok", subject, f"replica set {found['replica_set']} with a primary")
+
+
+def check_redis(target: str) -> Iterator[Finding]:
+    """Check the application's Redis, if it names one."""
+    subject = "redis"
+    try:
+        found: dict[str, Any] = call_in_worker(target, probe.__name__, "describe_redis").value
+    except ConfigError as error:
+        yield Finding("fail", subject, str(error))
+        return
+    if found:
+        yield from _redis(found)
+
+
+def _redis(found: dict[str, Any]) -> Iterator[Finding]:
+    subject = "redis"
+    if "error" in found:
+        yield Finding("fail", subject, found["error"])
+        return
+    if tuple(int(part) for part in found["version"].split(".")[:2]) < _REDIS:
+        yield Finding("fail", subject, f"Redis {found['version']}; 6.2 or later is needed")
+        return
+    yield Finding("ok", subject, f"Redis {found['version']} answers in {found['milliseconds']:.1f} ms")
+    policy, limit, most = found["policy"], found["limit"], found["most"]
+    if policy.startswith("allkeys"):
+        yield Finding("warn", subject, f"{policy} may evict the changes; set maxmemory-policy noeviction")
+    if 0 < limit < 2 * most:
+        yield Finding("warn", subject, f"maxmemory is {limit:,} bytes; WSFLASK_REDIS_BYTES ({most:,}) may be half of it")
+    if found["feed"] != "redis":
+        yield Finding("ok", subject, "carries what is not kept; for changes too, set WSFLASK_FEED to 'redis'")
 
 
 def _write_concern(found: dict[str, Any]) -> Finding:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from .checks import Finding, check_app, check_database, check_file_limit, check_server
+from .checks import Finding, check_app, check_database, check_file_limit, check_redis, check_server
 from .databases import find_uri, mongodb_option, redacted
 from .web import check_target
 
@@ -45,3 +45,5 @@ def _findings(target: str | None, mongodb_uri: str | None) -> Iterator[Finding]:
     if target is not None:
         yield from check_app(target)
     yield from check_database(target, find_uri(mongodb_uri, os.environ))
+    if target is not None:
+        yield from check_redis(target)

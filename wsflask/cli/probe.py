@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 from pymongo import MongoClient
@@ -12,7 +13,7 @@ from werkzeug.utils import import_string
 from ..tasks import is_patched
 from .databases import reason
 
-__all__ = ["describe", "describe_client", "describe_database"]
+__all__ = ["describe", "describe_client", "describe_database", "describe_redis"]
 
 
 def describe(target: str) -> dict[str, Any]:
@@ -43,6 +44,34 @@ def describe_database(target: str) -> dict[str, Any]:
     except (ConnectionFailure, PyMongoError) as error:
         return {"error": reason(error)}
     return describe_client(client)
+
+
+def describe_redis(target: str) -> dict[str, Any]:
+    """Import the application `target` and return what can be said of its Redis; nothing when it names none."""
+    server = import_string(target).extensions.get("wsflask")
+    url = getattr(getattr(server, "settings", None), "redis_url", None)
+    if not url:
+        return {}
+    from redis.exceptions import RedisError
+
+    from ..feed.redis_stream import connect, line
+
+    try:
+        with connect(url) as client:
+            began = time.monotonic()
+            client.ping()
+            taken = time.monotonic() - began
+            found: Any = client.info()
+    except (RedisError, OSError) as error:
+        return {"error": f"it cannot be reached: {line(error)}"}
+    return {
+        "feed": server.settings.feed,
+        "version": found.get("redis_version", ""),
+        "policy": found.get("maxmemory_policy", ""),
+        "limit": found.get("maxmemory", 0),
+        "most": server.settings.redis_bytes,
+        "milliseconds": taken * 1000,
+    }
 
 
 def describe_client(client: MongoClient[Any]) -> dict[str, Any]:

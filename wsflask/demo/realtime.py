@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wsflask import Broadcaster, Clipboard, Notification, Notifier, WebSocketServer
+from wsflask import Broadcaster, Clipboard, Notification, Notifier, Presence, WebSocketServer
 
 from .models import Airline, Clock, Flight, User
 
@@ -20,7 +20,8 @@ _WARNING = 30
 
 def create_server() -> WebSocketServer:
     """Return the server with the desk's documents exposed."""
-    server = WebSocketServer(services=[Notifier, Clipboard, Broadcaster])
+    presence = Presence(may_join=_may_join, describe=_describe)
+    server = WebSocketServer(services=[Notifier, Clipboard, Broadcaster, presence])
     server.expose(
         Flight,
         fields=_FIELDS,
@@ -40,6 +41,19 @@ def _flights_of(user: User) -> list[dict[str, Any]]:
     if user.is_supervisor:
         return [{"obj": "Flight/*", "act": "read"}]
     return [{"obj": f"Flight/carrier/{user.airline}", "act": "read"}]
+
+
+def _may_join(user: User, room: str) -> bool:
+    """Return whether a user may be where others see him: at the board, or at a flight that he may see."""
+    kind, _, flight_id = room.partition(":")
+    if kind == "flight":
+        return user.is_supervisor or flight_id.startswith(str(user.airline))
+    return room == "board"
+
+
+def _describe(user: User) -> dict[str, str]:
+    """Return what others are shown of a user."""
+    return {"name": user.name, "code": user.airline or "ALL"}
 
 
 def tell_staff(flight: Flight) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+import pymongo
 from mongoengine import BooleanField, Document, ListField, StringField
 from pymongo.client_session import ClientSession
 
+from ..config import Settings
 from .fields import UTCDateTimeField, utc_now
 from .transactions import majority, taking_part
 
@@ -43,7 +45,7 @@ class _Published(Document):
 
     def write(self, session: ClientSession | None = None) -> None:
         """Write it with majority, or in a transaction: the session's, or that of the context. May switch."""
-        with taking_part(session):
+        with pymongo.timeout(Settings().database_timeout), taking_part(session):
             concern = majority()
             if concern:
                 self.save(write_concern=concern)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import mongoengine
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -10,7 +13,12 @@ from ..config import Settings
 from ..errors import ConfigError
 from .base import Change, Feed, Gap, HistoryLost, Subscription, Touch
 
-__all__ = ["Change", "Feed", "Gap", "HistoryLost", "Subscription", "Touch", "create_feed"]
+if TYPE_CHECKING:
+    from .bus import Bus
+
+__all__ = ["Change", "Feed", "Gap", "HistoryLost", "Subscription", "Touch", "create_bus", "create_feed"]
+
+_LACKING = "which needs a package: pip install 'wsflask[redis]'"
 
 
 def create_feed(settings: Settings, secret: bytes = b"") -> Feed:
@@ -39,9 +47,27 @@ def create_feed(settings: Settings, secret: bytes = b"") -> Feed:
         try:
             from .redis import RedisFeed
         except ModuleNotFoundError as error:
-            raise ConfigError("WSFLASK_FEED is 'redis', which needs a package: pip install 'wsflask[redis]'") from error
+            raise ConfigError(f"WSFLASK_FEED is 'redis', {_LACKING}") from error
         return RedisFeed(settings, secret)
     raise ConfigError(f"there is no feed {settings.feed!r}; write 'auto', 'mongo', 'signals' or 'redis'")
+
+
+def create_bus(settings: Settings, secret: bytes, heard: Callable[[dict[str, Any]], None]) -> Bus | None:
+    """Return what carries messages that are not kept past the database; None: they go through it.
+
+    Args:
+        heard: called with each message, one at a time.
+
+    Raises:
+        ConfigError: the package or the URL does not do.
+    """
+    if settings.redis_url is None:
+        return None
+    try:
+        from .bus import Bus
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"WSFLASK_REDIS_URL is set, {_LACKING}") from error
+    return Bus(settings.redis_url, secret, heard)
 
 
 def _is_standalone(settings: Settings) -> bool:

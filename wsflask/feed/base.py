@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
@@ -55,6 +56,11 @@ class Feed(ABC):
     @abstractmethod
     def is_live(self) -> bool:
         """Whether the feed follows the database at this moment."""
+
+    @property
+    def heard(self) -> float:
+        """Monotonic time at which what is followed last gave a sign of life."""
+        return time.monotonic() if self.is_live else 0.0
 
     def watch(self, *document_classes: type[Document], name: str = "subscription") -> Subscription:
         """Return a subscription to the changes of these classes' collections. May switch.

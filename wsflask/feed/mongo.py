@@ -18,6 +18,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from ..config import Settings
 from ..errors import ConfigError
+from ..outage import log_outage
 from ..tasks import Task, spawn
 from .base import Change, Feed, Gap, HistoryLost, Namespace, Touch, namespace_of
 from .epoch import read_epoch
@@ -46,8 +47,12 @@ _SOCKET_MS = 10_000
 _CONNECTIONS = 4
 #: Milliseconds to look for a primary in one attempt.
 _SELECTION_MS = 2_000
-#: Seconds before a second attempt to follow the database; doubles up to `_LONGEST`, with jitter.
-_FIRST, _LONGEST = 0.1, 5.0
+#: Milliseconds to connect, and between two looks at a member: a primary that is frozen, and holds its connections, is
+#: noticed by then, and the next one is looked for.
+_CONNECT_MS, _LOOK_MS = 4_000, 2_000
+#: Seconds before a second attempt to follow the database; doubles up to `_LONGEST`, with jitter. An attempt itself
+#: waits for a primary: there is one in about three seconds, and all goes on within two of the return.
+_FIRST, _LONGEST = 0.1, 1.0
 #: Seconds that stop() waits for the reader.
 _STOP = 5.0
 #: Reads of the history that go on at the same time, each with a connection; more wait for their turn.
@@ -63,7 +68,7 @@ class MongoFeed(Feed):
         self._is_open = False
         #: Whether the epoch is the database's.
         self._is_known = False
-        self._heard = 0.0
+        self._heard = time.monotonic()
         self._pid = 0
         self._client: MongoClient[dict[str, Any]] | None = None
         self._historian: MongoClient[dict[str, Any]] | None = None
@@ -78,7 +83,7 @@ class MongoFeed(Feed):
             return
         if self._pid:
             self._lost = "the process was forked"
-        self._pid = os.getpid()
+        self._pid, self._heard = os.getpid(), time.monotonic()
         self._progress.lose()
         self._stopped = threading.Event()
         self._client = self._new_client(maxPoolSize=_CONNECTIONS, socketTimeoutMS=_SOCKET_MS)
@@ -89,7 +94,7 @@ class MongoFeed(Feed):
             tail = self._open(self._client)
         except PyMongoError as error:
             self._lost = "the database could not be followed from the start"
-            _log.warning("the feed can not follow the database yet: %s", _line(error))
+            log_outage(_log, "the feed can not follow the database yet: %s", _line(error))
         self._reader = spawn("wsflask-feed", self._read, self._client, tail, self._stopped)
 
     @property
@@ -115,6 +120,11 @@ class MongoFeed(Feed):
     def position(self) -> str:
         """The moment up to which changes were handed on; it moves on quiet streams too."""
         return self._progress.position
+
+    @property
+    def heard(self) -> float:
+        """Monotonic time of the last answer of the change stream, or of the start."""
+        return self._heard
 
     @property
     def is_live(self) -> bool:
@@ -145,7 +155,8 @@ class MongoFeed(Feed):
             self._histories.release()
 
     def _new_client(self, **limits: Any) -> MongoClient[dict[str, Any]]:
-        options = {"serverSelectionTimeoutMS": _SELECTION_MS, "appname": "wsflask-feed", **limits}
+        times = {"connectTimeoutMS": _CONNECT_MS, "heartbeatFrequencyMS": _LOOK_MS}
+        options = {"serverSelectionTimeoutMS": _SELECTION_MS, **times, "appname": "wsflask-feed", **limits}
         if self._settings.mongodb_uri is not None:
             return MongoClient(self._settings.mongodb_uri, **options)
         return mongoengine.get_connection()._duplicate(**options)  # type: ignore[no-any-return]
@@ -234,7 +245,7 @@ class MongoFeed(Feed):
         if not isinstance(error, PyMongoError):
             _log.error("the feed failed, and tries again", exc_info=error)
         elif reason or self._is_open:
-            _log.warning("the feed stopped following the database, and tries again: %s", _line(error))
+            log_outage(_log, "the feed stopped following the database, and tries again: %s", _line(error))
 
     def _tell_lost(self, tail: Tail) -> None:
         """Tell everybody of a loss, now that what follows it is whole again."""

@@ -11,11 +11,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
-import mongoengine
 from mongoengine import Document
 from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
-from pymongo.uri_parser import parse_uri
 from redis.exceptions import RedisError
 
 from ..config import Settings
@@ -83,9 +81,10 @@ class RedisFeed(MongoFeed):
         client = self._client
         if client is None:
             return
-        name = f"wsflask:{_database_of(self._settings)}"
         options, most = client.codec_options, self._settings.redis_bytes
-        self._stream = RedisStream(redis, self._secret, name, uuid.uuid4().hex, options, most)
+        self._stream = RedisStream(redis, self._secret, uuid.uuid4().hex, options, most)
+        if self._is_known:
+            self._stream.belong_to(self.epoch)
         self._relay = RedisRelay(
             self._stream,
             client,
@@ -120,6 +119,11 @@ class RedisFeed(MongoFeed):
     def is_relay(self) -> bool:
         """Whether this process is the one that reads MongoDB for all."""
         return self._relay is not None and self._relay.is_writing
+
+    def _note_epoch(self, epoch: str) -> None:
+        super()._note_epoch(epoch)
+        if self._stream is not None:
+            self._stream.belong_to(epoch)
 
     def _heard_of(self, frame: Frame) -> None:
         self._hint = frame, time.monotonic()
@@ -245,10 +249,3 @@ class RedisFeed(MongoFeed):
 def _key(value: Any) -> Any:
     """Return an id as a key: ids that are documents can not be one."""
     return repr(value) if isinstance(value, dict | list) else value
-
-
-def _database_of(settings: Settings) -> str:
-    """Return the name of the database whose changes are followed first of all."""
-    if settings.mongodb_uri is not None:
-        return parse_uri(settings.mongodb_uri, validate=False, warn=False)["database"] or "test"
-    return str(mongoengine.get_db().name)

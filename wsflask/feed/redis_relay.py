@@ -73,31 +73,36 @@ class RedisRelay:
     def run(self, stopped: threading.Event) -> None:
         """Write, or look, until stopped. May switch."""
         while not stopped.is_set():
-            try:
-                self._wish()
-                if self._place() and self._stream.take_lease():
-                    self._write(stopped)
-                else:
-                    self._look()
-            except Forged as error:
-                self._complain("Redis holds what none of our workers has written: %s", error)
-                self._is_spoilt = True
-            except Refused as error:
-                self._complain("%s", error)
-                self._is_spoilt = True
-            except Deposed as error:
-                _log.info("the relay of this process ends: %s", error)
-            except (RedisError, OSError) as error:
-                self._complain("Redis can not be used; this process follows the database itself: %s", error)
-            except PyMongoError as error:
-                self._complain("the relay can not follow the database: %s", error)
-            except Exception:
-                _log.exception("the relay failed, and tries again")
+            if self._stream.key:
+                self._take_turn(stopped)
             stopped.wait(_LOOK * random.uniform(0.7, 1.3))
+
+    def _take_turn(self, stopped: threading.Event) -> None:
+        try:
+            self._wish()
+            if self._place() and self._stream.take_lease():
+                self._write(stopped)
+            else:
+                self._look()
+        except Forged as error:
+            self._complain("Redis holds what none of our workers has written: %s", error)
+            self._is_spoilt = True
+        except Refused as error:
+            self._complain("%s", error)
+            self._is_spoilt = True
+        except Deposed as error:
+            _log.info("the relay of this process ends: %s", error)
+        except (RedisError, OSError) as error:
+            self._complain("Redis can not be used; this process follows the database itself: %s", error)
+        except PyMongoError as error:
+            self._complain("the relay can not follow the database: %s", error)
+        except Exception:
+            _log.exception("the relay failed, and tries again")
 
     def _look(self) -> None:
         """See how far the one who writes has come."""
         frame = self._stream.last()
+        self._is_spoilt = False
         if frame is not None and frame.place != self._seen:
             self._seen = frame.place
             self._heard(frame)

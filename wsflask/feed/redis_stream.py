@@ -82,20 +82,20 @@ class RedisStream:
 
     Args:
         client: as `connect` makes it.
-        name: what the keys begin with.
         token: of this process, for the lease.
         most_bytes: of frames that are kept.
     """
 
     def __init__(
-        self, client: Redis, secret: bytes, name: str, token: str, options: CodecOptions[Any], most_bytes: int
+        self, client: Redis, secret: bytes, token: str, options: CodecOptions[Any], most_bytes: int
     ) -> None:
         self._client = client
-        self._seal = Seal(secret, name)
+        self._secret = secret
         self._token = token
         self._options = options
         self._most_bytes = most_bytes
-        self._lease, self._stream, self._wishes = (f"{{{name}}}:{part}" for part in ("relay", "changes", "wanted"))
+        self._epoch = self._lease = self._stream = self._wishes = ""
+        self._seal = Seal(secret, "")
         self._append, self._release, self._wish_for, self._read_wishes = map(
             self._client.register_script, (_APPEND, _RELEASE, _WISH_FOR, _WISHES)
         )
@@ -103,6 +103,18 @@ class RedisStream:
         self._top = ""
         self._sizes: deque[tuple[str, int]] = deque()
         self._size = 0
+
+    def belong_to(self, epoch: str) -> None:
+        """Hold the changes of the database of this epoch; may be called again, for the same or for another."""
+        if epoch != self._epoch:
+            self._epoch, name = epoch, f"wsflask:{epoch}"
+            self._seal = Seal(self._secret, name)
+            self._lease, self._stream, self._wishes = (f"{{{name}}}:{part}" for part in ("relay", "changes", "wanted"))
+
+    @property
+    def key(self) -> str:
+        """Where the changes lie in Redis; "" while it is not known whose they are."""
+        return self._stream
 
     def close(self) -> None:
         """Close the connections. May be called twice."""

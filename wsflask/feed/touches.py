@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import ExecutionTimeout, NetworkTimeout, OperationFailure
+from pymongo.errors import ExecutionTimeout, OperationFailure
 
 from .changes import HistoryLost, Touch
 from .pipeline import OPS, pipeline_for
@@ -23,6 +23,8 @@ LOST = {
     286: "the history before the position is gone",
     10334: "a change was too large for one event",
 }
+#: Of the time, how much the server may take: it answers that it was too little before the connection is given up.
+_SHARE = 0.8
 #: Milliseconds to wait for the server to come to the last position; it is there already, but after an election.
 _WAIT_MS = 50
 
@@ -44,8 +46,8 @@ def read_touches(
     if moment_of(since) > moment_of(until):
         return []
     try:
-        return _read(client, namespace, since, moment_of(until), limit, time.monotonic() + timeout)
-    except (ExecutionTimeout, NetworkTimeout) as error:
+        return _read(client, namespace, since, moment_of(until), limit, time.monotonic() + _SHARE * timeout)
+    except ExecutionTimeout as error:
         raise HistoryLost("the history takes too long to read") from error
     except OperationFailure as error:
         if error.code in LOST:

@@ -25,6 +25,7 @@ from .following import Following
 from .intake import Intake
 from .loads import load_rows
 from .markup import in_markup
+from .patience import Patience
 from .references import References
 from .sealing import opened
 from .subscriber import Stage, Subscriber
@@ -120,18 +121,17 @@ class Broadcaster(Service):
         """Wait until everything up to a position has been sent to the client."""
         if not isinstance(data, dict) or data.keys() != {"seq"} or not is_position(data["seq"]):
             raise Refusal("bad_data", "a position")
-        timeout = self.server.settings.database_timeout
-        if not self._followed.reach(data["seq"], timeout) or not self._settle(ws, timeout):
+        patience = Patience(self.server.settings.database_timeout)
+        if not self._followed.reach(data["seq"], patience.left) or not self._settle(ws, patience):
             raise Refusal("unavailable", "the position was not reached")
         return {"seq": data["seq"]}
 
-    def _settle(self, ws: Connection, timeout: float) -> bool:
+    def _settle(self, ws: Connection, patience: Patience) -> bool:
         """Wait until the client has been sent all rows of what it watches; return whether it came to that."""
-        deadline = time.monotonic() + timeout
         while not all(
             one.stage is Stage.LIVE and self.views.is_settled(one.view) for one in self.views.watchers.of_connection(ws)
         ):
-            if time.monotonic() > deadline:
+            if not patience.left:
                 return False
             time.sleep(_LOOK)
         return True
@@ -148,8 +148,9 @@ class Broadcaster(Service):
     def _subscribe(
         self, ws: Connection, user: Any, asked: Asked, extra: dict[str, Any], *, answers: bool, **acl: Any
     ) -> Subscriber:
+        patience = Patience(self.server.settings.database_timeout, lambda: self.server.feed.is_live)
         query, is_hidden_shown = self._query(asked, user, **acl)
-        self._prepare(asked, query)
+        self._prepare(asked, query, patience)
         while ws.user is not user:  # his rights changed meanwhile, when there was nothing to be judged yet
             user = ws.user
             query, is_hidden_shown = self._query(asked, user, **acl)
@@ -158,7 +159,7 @@ class Broadcaster(Service):
             ws, query, parameters, held=held_rows(asked, query.exposure), asked=None if acl else asked
         )
         parameters["view"] = subscriber.view.name
-        self.views.wait(subscriber)
+        self.views.wait(subscriber, patience)
         self._begun[subscriber.state] += 1
         try:
             if answers:
@@ -169,14 +170,14 @@ class Broadcaster(Service):
             raise
         return subscriber
 
-    def _prepare(self, asked: Asked, query: Query) -> None:
+    def _prepare(self, asked: Asked, query: Query, patience: Patience) -> None:
         """Wait until the class is followed, and it is known what changed since the client left. May switch."""
-        self._followed.await_class(asked.class_name)
+        self._followed.await_class(asked.class_name, patience.left)
         if is_position(asked.start_seq):
             if not _is_far(asked.start_seq, self.views.position):
                 # The worker that told it may be ahead of this one.
-                self._followed.reach(asked.start_seq, self.server.settings.database_timeout)
-            self.views.resuming.reach_back(query.exposure, asked.start_seq, self.server.feed.touches)
+                self._followed.reach(asked.start_seq, patience.left)
+            self.views.resuming.reach_back(query.exposure, asked.start_seq, self.server.feed.touches, patience.left)
 
     # --- rights that change
 

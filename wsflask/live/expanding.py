@@ -11,6 +11,7 @@ from pymongo import ReadPreference
 from pymongo.errors import PyMongoError
 
 from ..feed.base import Change
+from ..outage import log_failure
 from .keys import identity_of, row_key
 from .references import References
 from .view import View
@@ -33,7 +34,7 @@ def loaded_references(wanted: Sequence[tuple[View, Change]], timeout: float) -> 
     try:
         references.load(lambda found: (view.missing(change, found) for view, change in wanted), timeout)
     except PyMongoError as error:
-        _log.warning("what changed rows refer to could not be loaded: %s", type(error).__name__)
+        log_failure(_log, error, "what changed rows refer to could not be loaded")
     return references
 
 

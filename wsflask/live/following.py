@@ -82,7 +82,7 @@ class Following:
             self._views.sweep()
             time.sleep(_A_MOMENT)  # a long backlog does not keep the other greenlets from their turn
 
-    def await_class(self, class_name: str) -> None:
+    def await_class(self, class_name: str, timeout: float) -> None:
         """Wait until changes of the class are followed: a load may only begin then. May switch.
 
         Raises:
@@ -94,7 +94,6 @@ class Following:
             if self._feed is not None:
                 self._followed = frozenset()  # exposed after the feed was asked: ask again, for all
                 self._feed.close()
-            timeout = self._server.settings.database_timeout
             if not self._changed.wait_for(lambda: class_name in self._followed, timeout):
                 raise Refusal("unavailable", "the feed is not followed yet")
 

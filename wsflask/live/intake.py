@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pymongo.errors import PyMongoError
 
 from ..feed.base import Change
+from ..outage import log_failure
 from .expanding import loaded_references, read_again
 from .keys import row_key
 from .references import References
@@ -95,7 +96,7 @@ class Intake:
                         if view in views.index and row_key(change.id) in view:
                             self._apply(change, [view], references, views.position)
         except PyMongoError as error:
-            _log.warning("rows that show what changed could not be read: %s", type(error).__name__)
+            log_failure(_log, error, "rows that show what changed could not be read")
             with views.lock:
                 for view in stale:
                     if view in views.index:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from .view import Loaded, View
 
 __all__ = ["Load", "Loading"]
 
-#: Seconds before a load is tried again when the database failed; doubles up to `_LONGEST`.
+#: Seconds before a load is tried again when the database failed; doubles up to `_LONGEST`, with jitter.
 _FIRST, _LONGEST = 0.2, 5.0
 
 
@@ -115,6 +116,6 @@ class Loading:
                     return
 
     def _again(self, load: Load, delay: float) -> None:
-        time.sleep(delay)
+        time.sleep(random.uniform(delay / 2, delay))
         with self._lock:
             self._enqueue(load)

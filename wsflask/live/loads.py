@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Generator, Hashable, Iterator
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pymongo
 from pymongo import MongoClient
+from pymongo.command_cursor import CommandCursor
 from pymongo.errors import OperationFailure
 
 from ..config import Settings
@@ -29,6 +31,8 @@ _log = logging.getLogger(__name__)
 _ROWS_A_TURN, _A_MOMENT = 500, 1e-6
 #: Documents fetched at once, and how many are judged for one that may be a row of a view.
 _BATCH, _JUDGED = 1000, 10
+#: Seconds that the end of a cursor may take; one that is not ended is let go of by the server.
+_FAREWELL = 1.0
 #: The collection has changed since: in a moment the position has moved on.
 _NO_SNAPSHOT_YET = 246
 _TRIES, _PAUSE = 25, 0.02
@@ -106,7 +110,9 @@ def _read(query: Query, settings: Settings, read_concern: dict[str, Any]) -> tup
         run = partial(collection.database.command, codec_options=collection.codec_options, session=session)
         with pymongo.timeout(settings.database_timeout):  # a server that is frozen keeps no time
             reply = run(command)["cursor"]
-        with closing(_fetched(run, collection.name, reply)) as documents:
+            address = client.address if reply["id"] else None
+        cursor: CommandCursor[dict[str, Any]] = CommandCursor(collection, reply, address, session=session)
+        with closing(_fetched(cursor, settings.database_timeout)) as documents:
             found = _readable(query, documents, most, settings.view_max_rows)
     if query.order is None and len(found) > settings.view_max_rows:
         raise Refusal("too_big", "rows of a view")
@@ -114,19 +120,19 @@ def _read(query: Query, settings: Settings, read_concern: dict[str, Any]) -> tup
     return found, position_of(at) if at is not None else ""
 
 
-def _fetched(run: Callable[..., Any], collection: str, reply: dict[str, Any]) -> Generator[dict[str, Any]]:
-    """Yield what a command found, fetched as it is taken: PyMongo's own cursors know no moment to read at."""
-    number, batch = reply["id"], reply["firstBatch"]
+def _fetched(cursor: CommandCursor[dict[str, Any]], timeout: float) -> Generator[dict[str, Any]]:
+    """Yield what a cursor finds, fetched as it is taken; each batch may take so many seconds."""
+    cursor.batch_size(_BATCH)
     try:
         while True:
-            yield from batch
-            if not number:
+            with pymongo.timeout(timeout):
+                batch = list(islice(cursor, _BATCH))
+            if not batch:
                 return
-            reply = run({"getMore": number, "collection": collection, "batchSize": _BATCH})["cursor"]
-            number, batch = reply["id"], reply["nextBatch"]
+            yield from batch
     finally:
-        if number:
-            run({"killCursors": collection, "cursors": [number]})
+        with pymongo.timeout(_FAREWELL):
+            cursor.close()
 
 
 def _readable(query: Query, documents: Iterator[dict[str, Any]], most: int, most_rows: int) -> list[dict[str, Any]]:

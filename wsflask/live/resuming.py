@@ -7,9 +7,10 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError
 
 from ..access.exposure import Exposure
+from ..errors import Refusal
 from ..feed.base import HistoryLost, Touch
 from ..feed.positions import moment_between, moment_of
 from .before import Before, Held, Unknown
@@ -40,15 +41,22 @@ class Resuming:
         #: By collection, up to where it is known that the history does not tell: nobody makes us ask again and again.
         self._lost: dict[str, str] = {}
 
-    def reach_back(self, exposure: Exposure, start_seq: str, history: History) -> None:
+    def reach_back(self, exposure: Exposure, start_seq: str, history: History, timeout: float = -1) -> None:
         """Learn what changed in the class's collection since a position, if it is not known. May switch.
 
         Args:
             history: asks the database.
+            timeout: seconds to wait for one's turn; -1: as long as it takes.
+
+        Raises:
+            Refusal: unavailable, because others ask for long; the next attempt may find that it is known.
+            AutoReconnect: the database is away.
         """
         if self._is_known(exposure.collection, start_seq):
             return
-        with self._reaching:  # one at a time: the next may find that it knows enough
+        if not self._reaching.acquire(timeout=timeout):  # one at a time: the next may find that it knows enough
+            raise Refusal("unavailable", "the history is being read")
+        try:
             if self._is_known(exposure.collection, start_seq):
                 return
             with self._lock:
@@ -59,6 +67,8 @@ class Resuming:
                 # Nobody has it searched again and again, a moment later each time: half of the way, then.
                 self._lost[exposure.collection] = moment_between(start_seq, floor)
                 return
+            except AutoReconnect:
+                raise
             except PyMongoError as error:
                 _log.warning("the history of %s could not be read: %s", exposure.name, type(error).__name__)
                 return
@@ -66,6 +76,8 @@ class Resuming:
                 if self._past.floor(exposure.collection) == floor:
                     earlier = ((touch.seq, row_key(touch.id), touch.op) for touch in touches)
                     self._past.extend(exposure.collection, start_seq, earlier)
+        finally:
+            self._reaching.release()
 
     def _is_known(self, collection: str, start_seq: str) -> bool:
         """Return whether it is known what changed since, or that this cannot be known."""

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..errors import Refusal
+from ..outage import log_outage
 from ..protocol.messages import Message
 from .asking import Asked
 from .before import Shown
@@ -22,6 +23,7 @@ from .loading import Load, Loading
 from .loads import load_rows
 from .parts import Parts
 from .past import Past
+from .patience import Patience
 from .resuming import Resuming
 from .rows import RowsView
 from .subscriber import Stage, Subscriber
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["LiveViews"]
 
 _log = logging.getLogger(__name__)
-
-#: A subscriber waits this many times the time-out of one query for its rows: a load may need several.
-_QUERIES = 3
 
 
 class LiveViews:
@@ -150,15 +149,15 @@ class LiveViews:
         else:
             self._load_for(view, [subscriber])
 
-    def wait(self, subscriber: Subscriber) -> None:
+    def wait(self, subscriber: Subscriber, patience: Patience | None = None) -> None:
         """Wait until the rows are there. May switch.
 
         Raises:
             Refusal: too_big (rows), unavailable (the database is too slow).
             PyMongoError: the database failed.
         """
-        is_ready = subscriber.wait(self.settings.database_timeout * _QUERIES)
-        if is_ready and subscriber.error is None:
+        patience = patience or Patience(self.settings.database_timeout)
+        if patience.wait(subscriber.wait) and subscriber.error is None:
             return
         with self.lock:
             self._remove(subscriber)
@@ -320,7 +319,7 @@ class LiveViews:
         if isinstance(error, Refusal):
             self.end_all(view, error.code)
         elif self.watchers.is_watched(view):
-            _log.warning("a view of %s is loaded again later", view.query.exposure.name)
+            log_outage(_log, "a view of %s is loaded again later", view.query.exposure.name)
             return True
         self._loading.forget(view)
         self.index.abandon_load(view)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pymongo
-from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..connection import Connection
@@ -20,6 +19,7 @@ from ..feed.base import Change, Gap, Subscription
 from ..gather import Gather
 from ..hub import turn_away
 from ..ledger import command_id
+from ..outage import is_outage, log_failure
 from ..service import Host, Service
 from .boards import Boards
 from .clipboard_entries import Edit, Limits, Raw, add, data_entry, flush, parse, remove, render
@@ -107,13 +107,12 @@ class Clipboard(Service):
             for ws in arrivals:
                 self._boards.greet(ws, states[ws.user_id])
         except Exception as error:
-            is_outage = isinstance(error, PyMongoError)
-            if len(arrivals) > 1 and not is_outage:
+            if len(arrivals) > 1 and not is_outage(error):
                 for ws in arrivals:  # Something is wrong with one of them.
                     self._greet([ws])
                 return
-            _log.error("clipboards could not be loaded: %s", type(error).__name__, exc_info=not is_outage)
-            turn_away([*arrivals, *(self._arrivals.withdraw() if is_outage else ())])
+            is_away = log_failure(_log, error, "clipboards could not be loaded")
+            turn_away([*arrivals, *(self._arrivals.withdraw() if is_away else ())])
         for ws in arrivals:
             ws.release()
 

@@ -17,7 +17,7 @@ __all__ = ["Box", "Inboxes", "unread_of"]
 class Box(Inbox):
     """An inbox with the connections that look into it; small, for there is one for each user."""
 
-    __slots__ = ("greeted", "pending", "told", "waiting")
+    __slots__ = ("as_of", "greeted", "pending", "told", "waiting")
 
     def __init__(self, user_id: str, groups: frozenset[str], bulletin: Bulletin) -> None:
         super().__init__(user_id, groups, bulletin)
@@ -27,6 +27,8 @@ class Box(Inbox):
         self.waiting: tuple[Connection, ...] = ()
         #: Changes that came while it was being loaded.
         self.pending: list[Change] | None = None
+        #: Position that is not before what was queried when it was loaded; "" if there are none.
+        self.as_of = ""
         #: Number of the latest round (see `rounds`) that has been here.
         self.told = 0
 

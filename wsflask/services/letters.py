@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from ..config import Settings
 from ..documents import category_of, label_of, notification_item
@@ -13,15 +13,63 @@ from ..protocol.messages import Message
 from ..service import Service
 from .inbox import Inbox
 
-__all__ = ["Letter", "Letters"]
+__all__ = ["Arrival", "Letter", "Letters"]
 
-#: Makes the message for a count of unread notifications and the label of the newest.
-Letter = Callable[[int, str], Message]
-
-#: Key of the messages with a count and nothing else: each says how many there are in all.
-_COUNT = "unread"
 #: Messages with a count that are kept for the next who has it too.
 _KEPT = 256
+#: Where an item says whether it was read; quotes inside of a JSON string are escaped, and what follows is ours.
+_IS_READ = b'"is_read":'
+
+
+class Letter(Protocol):
+    """Makes the message for a count of unread notifications and the label of the newest."""
+
+    def __call__(self, unread: int, label: str, /, is_read: bool = False) -> Message: ...
+
+
+class Arrival:
+    """A notification that has arrived: whom it is for, and what they get; encoded once for all of them."""
+
+    __slots__ = (
+        "__weakref__", "_channel", "_head", "_tail", "everyone", "groups", "is_gone", "key", "revision", "seq", "users",
+    )  # fmt: skip
+
+    def __init__(self, letters: Letters, raw: dict[str, Any], seq: str | None = None) -> None:
+        self._channel = letters.channel
+        self.key: bytes = raw["_id"].binary
+        #: Its position in the feed, if that is known.
+        self.seq = seq
+        #: Whether it was deleted.
+        self.is_gone = False
+        #: How often it was changed.
+        self.revision = -1
+        self.revise(letters, raw)
+
+    def revise(self, letters: Letters, raw: dict[str, Any]) -> None:
+        """Take the notification as it is now: whom it is for, and what it says."""
+        self.revision += 1
+        self.everyone = raw.get("everyone") is True
+        self.users = _names(raw.get("users"))
+        self.groups = _names(raw.get("groups"))
+        item = dumps(letters.item(raw, is_read=False))
+        self._head, _, self._tail = item.rpartition(_IS_READ + b"false")
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        return len(self._head) + len(self._tail) + sum(map(len, self.users)) + sum(map(len, self.groups))
+
+    def is_for(self, user_id: str, groups: frozenset[str]) -> bool:
+        """Return whether the user is to have it."""
+        return not self.is_gone and (
+            self.everyone or user_id in self.users or not self.groups.isdisjoint(groups)
+        )
+
+    def message(self, unread: int, label: str, /, is_read: bool = False) -> Message:
+        """Return the message that tells of it."""
+        last = b"".join((self._head, _IS_READ, b"true" if is_read else b"false", self._tail))
+        payload = b'{"category":%b,"last":%b,"unread":%d}' % (dumps(label), last, unread)
+        return Message(self._channel, payload_json=payload, seq=self.seq)
 
 
 class Letters:
@@ -31,18 +79,13 @@ class Letters:
         self._service = service
         #: The message with a count and nothing else.
         self.count: Letter = lru_cache(_KEPT)(self._new_count)
+        #: The message of an arrival to those who missed it, at one revision of it.
+        self.missed = lru_cache(_KEPT)(self._new_missed)
 
-    def arrival(self, raw: dict[str, Any]) -> Letter:
-        """Return what makes the messages that tell of a raw notification; it is encoded once for all of them."""
-        last = b""
-
-        def letter(unread: int, label: str) -> Message:
-            nonlocal last
-            last = last or dumps(self.item(raw, is_read=False))
-            payload = b'{"category":%b,"last":%b,"unread":%d}' % (dumps(label), last, unread)
-            return Message(self._service.channel, payload_json=payload)
-
-        return letter
+    @property
+    def channel(self) -> str:
+        """The service's channel."""
+        return self._service.channel
 
     def item(self, raw: dict[str, Any], *, is_read: bool) -> dict[str, Any]:
         """Return a raw notification as clients get it."""
@@ -62,9 +105,17 @@ class Letters:
         """Return the label of the newest unread notification."""
         return self.label(inbox.category)
 
-    def _new_count(self, unread: int, label: str) -> Message:
-        return Message(self._service.channel, {"unread": unread, "category": label}, key=_COUNT)
+    def _new_count(self, unread: int, label: str, /, is_read: bool = False) -> Message:
+        return Message(self._service.channel, {"unread": unread, "category": label})
+
+    @staticmethod
+    def _new_missed(arrival: Arrival, _: int, unread: int, label: str, is_read: bool) -> Message:
+        return arrival.message(unread, label, is_read)
 
     @cached_property
     def _settings(self) -> Settings:
         return self._service.server.settings
+
+
+def _names(given: Iterable[str] | None) -> frozenset[str]:
+    return frozenset(given or ())

@@ -20,6 +20,7 @@ from ..documents.transactions import majority, taking_part
 from ..errors import Refusal
 from ..feed.base import Change, Gap, Subscription
 from ..ledger import command_id
+from ..outage import log_failure
 from ..service import Host, Service
 from .mailroom import Mailroom
 
@@ -27,6 +28,8 @@ __all__ = ["Notifier"]
 
 _log = logging.getLogger(__name__)
 
+#: Changes that are taken in together, and seconds without one after which the position of the feed is noted.
+_BATCH, _LOOK = 200, 1.0
 #: Notifications in one answer to `list`: at most, and if the client does not say.
 _MAX_LIMIT, _DEFAULT_LIMIT = 100, 20
 
@@ -39,7 +42,7 @@ class Notifier(Service):
 
     def __init__(self, server: Host | None = None) -> None:
         super().__init__(server)
-        self._mailroom = Mailroom(self)
+        self._mailroom: Mailroom
         self._lock = threading.Lock()
         self._changes: Subscription | None = None
         self._actions: dict[str, Callable[[Connection, Any, str | None], Any]] = {
@@ -62,19 +65,24 @@ class Notifier(Service):
         with pymongo.timeout(Settings().database_timeout), taking_part(session):
             return notification.save(write_concern=majority())
 
+    def bind(self, server: Host) -> None:
+        super().bind(server)
+        self._mailroom = Mailroom(self, self._await)
+        self.stream = self._mailroom.stream
+
     # --- hooks
 
     def on_connect(self, ws: Connection, user: Any) -> None:
-        """Send the unread count and the category of the newest unread notification."""
+        """Send what has arrived while the client was away, the unread count and the category of the newest unread."""
         self._subscribe()
-        self._mailroom.enter(ws)
+        self._mailroom.door.enter(ws)
 
     def on_rights_changed(self, ws: Connection, user: Any) -> None:
         """Count for the groups that the user is in now, and send that count if they are others than before."""
-        self._mailroom.move(ws)
+        self._mailroom.door.move(ws)
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
-        self._mailroom.leave(ws)
+        self._mailroom.door.leave(ws)
 
     def on_message(self, ws: Connection, user: Any, message: Any) -> Any:
         """Handle `mark_read`, `mark_all_read` and `list`."""
@@ -92,25 +100,34 @@ class Notifier(Service):
         """Relay what arrives, until the feed ends."""
         changes = self._subscribe()
         try:
-            self._mailroom.reload()
+            self._mailroom.go_on(changes.position)
             self._keep()
-            for change in changes:
-                if isinstance(change, Gap):
-                    self._mailroom.reload()
-                else:
-                    self._mailroom.take(change)
+            while not changes.is_closed:
+                for change in changes.take_many(_BATCH, _LOOK):
+                    if not isinstance(change, Gap):
+                        self._mailroom.take(change)
+                    elif change.collection in (None, Notification._get_collection_name()):
+                        self._mailroom.go_on(change.seq)
+                    else:
+                        self._mailroom.reload()
+                self._mailroom.door.reach(changes.position)
         finally:
             self._mailroom.lapse()
             changes.close()
+
+    def _await(self, position: str) -> None:
+        if self._changes is not None:
+            self._changes.wake_at(position)
 
     def _keep(self) -> None:
         """Have old notifications deleted, if that is wanted."""
         days = self.server.settings.notification_days
         try:
             if days is not None:
-                Notification.keep_for(days)
-        except PyMongoError:
-            _log.exception("the database was not told to delete notifications after %s days", days)
+                with self._timeout():
+                    Notification.keep_for(days)
+        except PyMongoError as error:
+            log_failure(_log, error, "the database was not told to delete notifications after %s days", days)
 
     def _subscribe(self) -> Subscription:
         """Return the subscription; there is one before the first count is queried, so that nothing falls between."""

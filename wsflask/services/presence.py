@@ -11,7 +11,7 @@ from typing import Any
 from ..connection import Connection
 from ..encoding import dumps
 from ..errors import ConfigError, Refusal
-from ..protocol.codes import CloseCode
+from ..protocol.codes import ERRORS, CloseCode
 from ..protocol.messages import Message
 from ..service import Host, Service
 from .presence_asking import Limits, parse_join, parse_list, parse_room, parse_update
@@ -90,7 +90,7 @@ class Presence(Service):
                 crowd.describe(ws, room, about)
             elif crowd is not None:
                 crowd.leave(ws, room)
-                ws.send(Message(self.channel, {"room": room, "end": "forbidden"}))
+                ws.send(Message(self.channel, {"room": room, "code": "forbidden", "message": ERRORS["forbidden"]}))
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Await the client's tabs; after a sign-out they have left."""

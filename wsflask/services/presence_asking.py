@@ -12,7 +12,7 @@ from ..errors import Refusal
 __all__ = ["Limits", "parse_join", "parse_list", "parse_room", "parse_update", "text_of"]
 
 _ROOM = re.compile(r"[A-Za-z0-9_.:/@-]{0,128}\Z")
-_TAB = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_TAB = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)

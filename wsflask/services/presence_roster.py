@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..encoding import quote
 from .presence_store import Entry, Key
@@ -19,9 +19,11 @@ _Tabs = dict[str, Entry]
 class News:
     """What has changed in a room: JSON of the members that joined or changed, and of the ids of those who left."""
 
-    joined: list[bytes] = field(default_factory=list)
-    changed: list[bytes] = field(default_factory=list)
-    left: list[bytes] = field(default_factory=list)
+    joined: list[bytes]
+    changed: list[bytes]
+    left: list[bytes]
+    #: How many are in the room now.
+    total: int
 
     def payloads(self, room: str, most: int) -> Iterator[bytes]:
         """Yield it as payloads that tell of at most so many members each."""
@@ -32,7 +34,7 @@ class News:
             for name, item in told[start : start + most]:
                 parts[name].append(item)
             fields = (b',"%s":[%s]' % (name.encode(), b",".join(items)) for name, items in parts.items())
-            yield b'{"room":%s%s}' % (quote(room), b"".join(fields))
+            yield b'{"room":%s%s,"total":%d}' % (quote(room), b"".join(fields), self.total)
 
 
 class _Room:
@@ -120,7 +122,7 @@ class Roster:
         for name in stirred:
             room = self._rooms[name]
             before, room.before = room.before, {}
-            news = News()
+            news = News([], [], [], len(room.users))
             for user, tabs in before.items():
                 now = room.users.get(user)
                 if now is None:

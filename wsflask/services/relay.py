@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import pymongo
+
 from ..connection import Connection
 from ..documents import RIGHTS_CHANGED, EndedSession, KeptPublication, Publication
 from ..feed.base import Change, Gap, Subscription
@@ -104,11 +106,17 @@ class Relay(Service):
             if change.collection == self._kept:
                 self._send_kept(change.seq, *Publications.item(change.seq, document))
             elif change.collection == self._fleeting:
-                self._relay(document)
+                bus = self.server.bus
+                if bus is None or bus.is_new(change.id):
+                    self._relay(document)
             else:
                 self._end(str(change.id))
         except Exception:
             _log.exception("the publication %s could not be sent", change.id)
+
+    def hear(self, document: dict[str, Any]) -> None:
+        """Send on a publication that came past the database."""
+        self._relay(document)
 
     def _relay(self, document: dict[str, Any]) -> None:
         hub, to = self.server.hub, recipients_of(document)
@@ -171,7 +179,9 @@ class Relay(Service):
         """Look for what was missed."""
         self._rights_changed(None)
         open_ids = {connection.identity.session_id for connection in self.server.hub.connections()}
-        for session_id in EndedSession.ended_among(open_ids):
+        with pymongo.timeout(self.server.settings.database_timeout):
+            ended = EndedSession.ended_among(open_ids)
+        for session_id in ended:
             self._end(session_id)
 
 

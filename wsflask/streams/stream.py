@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from pymongo.errors import PyMongoError
 
 from ..feed.base import HistoryLost
-from ..feed.positions import moment_between, moment_end, moment_of
+from ..feed.positions import moment_before, moment_between, moment_end, moment_of
 from ..protocol.messages import V1, Message
 from .comer import Comer
 from .journal import Journal
@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 CHANNEL = "stream"
 #: Missed messages that are sent before others have their turn, and before the client has to have taken most of them.
 _CHUNK = 100
+#: Seconds in which the history is not asked again for what lies shortly behind a position that it did not tell of.
+_DOUBT = 10.0
 #: New clients that are looked after in one go.
 _TURN = 200
 
@@ -121,8 +123,10 @@ class Stream(Generic[Item]):
         self._pause = pause
         self._now = now
         self._journal: Journal[Item] = Journal(settings.stream_history, settings.stream_history_bytes)
-        #: Up to where it is known that the history does not tell: nobody makes us ask again and again.
-        self._lost = ""
+        #: Up to where it is known that the history does not tell, and up to where nobody asks it until some time: who
+        #: comes with old positions, a moment later each time, does not make us search it again and again.
+        self._lost = self._doubtful = ""
+        self._doubtful_until = 0.0
         self._comers: dict[Connection, Comer[Item]] = {}
 
     # --- what is told
@@ -137,7 +141,7 @@ class Stream(Generic[Item]):
         with self._lock:
             self._journal.begin(position)
             self.reached = self._journal.floor
-            self._lost = min(self._lost, self.reached)
+            self._lost, self._doubtful = min(self._lost, self.reached), ""
 
     def add(self, seq: str, item: Item, size: int) -> bool:
         """Note an item that is about to be sent; return whether to: a feed may tell the latest again."""
@@ -238,7 +242,7 @@ class Stream(Generic[Item]):
         place = comer.place
         if place is None or not self.reached or place.epoch != self._source.epoch(comer.ws.user_id):
             return False
-        return moment_of(comer.position) <= self.position and comer.position > self._lost
+        return moment_of(comer.position) <= self.position and not self._is_lost(comer.position)
 
     def _look_back(self, positions: list[str]) -> None:
         """Learn what happened since these positions, where that is not known: one read for all. May switch."""
@@ -249,8 +253,11 @@ class Stream(Generic[Item]):
                 items = self._source.history(earliest, until)
             except HistoryLost as error:
                 # Nobody has it searched again and again, a moment later each time: half of the way, then.
-                is_long = self._now() >= deadline
-                self._lost = max(self._lost, earliest, until if is_long else moment_between(earliest, until))
+                self._lost = max(self._lost, earliest)
+                self._doubtful_until = self._now() + _DOUBT
+                later = [each for each in positions if each > earliest]
+                doubtful = min([moment_between(earliest, until), *map(moment_before, later)])
+                self._doubtful = until if self._now() >= deadline else doubtful
                 _log.info("the stream %s does not reach back to %s: %s", self.name, earliest, error)
                 continue
             with self._lock:
@@ -260,7 +267,12 @@ class Stream(Generic[Item]):
                     self._lost = max(self._lost, earliest)  # it is too much to be remembered
 
     def _is_before(self, position: str) -> bool:
-        return position > self._lost and self._journal.since(position, 0) is None
+        return not self._is_lost(position) and self._journal.since(position, 0) is None
+
+    def _is_lost(self, position: str) -> bool:
+        if position <= self._lost:
+            return True
+        return position <= self._doubtful and self._now() < self._doubtful_until
 
     def _look_up(self, comers: list[Comer[Item]]) -> None:
         """Find what each of those has missed who do not know it yet, or are in other groups by now."""
@@ -290,7 +302,7 @@ class Stream(Generic[Item]):
             return not ws.is_open
         if place is None:
             return self._join(comer, "loaded")
-        if place.epoch != self._source.epoch(ws.user_id) or comer.position <= self._lost:
+        if place.epoch != self._source.epoch(ws.user_id) or self._is_lost(comer.position):
             return self._join(comer, "reset")
         if moment_of(comer.position) > self.position:
             if self._now() >= comer.deadline:

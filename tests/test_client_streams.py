@@ -1,0 +1,134 @@
+"""Streams and commands of the JavaScript client in a real browser, against a real server whose workers are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests import harness
+from wsflask.embedded import EmbeddedMongo
+
+# The browser and the server are shared by all tests here, and so are playwright's greenlets.
+pytestmark = [pytest.mark.browser, pytest.mark.leaves_greenlets]
+
+DATABASE = "javascript_streams"
+
+
+@pytest.fixture(scope="module")
+def server(mongo: EmbeddedMongo) -> Iterator[harness.WebServer]:
+    with harness.Servers() as servers:
+        env = {"WSFLASK_MONGODB_URI": mongo.uri_of(DATABASE)}
+        yield servers.gunicorn("tests.apps.client:app", workers=2, env=env)
+
+
+@pytest.fixture
+def context(browser: Browser, server: harness.WebServer) -> Iterator[BrowserContext]:
+    """A browser without anybody signed in."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+def sign_in(context: BrowserContext, server: harness.WebServer, name: str) -> Page:
+    page = context.new_page()
+    page.goto(f"{server.base_url}/login")
+    page.fill("[name=username]", name)
+    page.press("[name=username]", "Enter")
+    page.wait_for_url(f"{server.base_url}/")
+    return page
+
+
+def open_chat(page: Page, server: harness.WebServer) -> Page:
+    """Load the page, and wait until it has heard of the stream of publications."""
+    page.goto(f"{server.base_url}/chat")
+    page.wait_for_function("window.heard?.streams.length > 0")
+    return page
+
+
+def say(page: Page, *numbers: int) -> list[int]:
+    return page.evaluate("(ns) => Promise.all(ns.map((n) => ws.channel('chat').command({ n })))", list(numbers))  # type: ignore[no-any-return]
+
+
+def kill_workers(server: harness.WebServer) -> None:
+    for worker in server.workers():
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_a_page_that_is_loaded_again_hears_what_it_missed(context: BrowserContext, server: harness.WebServer) -> None:
+    speaker = open_chat(sign_in(context, server, "ann"), server)
+    page = open_chat(context.new_page(), server)
+    assert page.evaluate("heard.streams") == ["loaded 0"]
+    say(speaker, 1, 2)
+    page.wait_for_function("heard.chat.length === 2")
+
+    page.goto("about:blank")
+    say(speaker, 3, 4)
+    open_chat(page, server)
+
+    assert page.evaluate("heard.streams") == ["resumed 2"]
+    assert page.evaluate("heard.chat") == [3, 4]
+    say(speaker, 5)
+    page.wait_for_function("heard.chat.at(-1) === 5")
+    page.reload()
+    page.wait_for_function("window.heard?.streams.length > 0")
+    assert page.evaluate("heard.chat") == []
+
+
+def test_nothing_is_lost_or_heard_twice_while_workers_are_killed_and_pages_loaded(
+    context: BrowserContext, server: harness.WebServer
+) -> None:
+    speaker = open_chat(sign_in(context, server, "bea"), server)
+    listener, traveller = open_chat(context.new_page(), server), open_chat(context.new_page(), server)
+    heard: list[int] = []
+
+    for start in range(100, 160, 20):
+        numbers = list(range(start, start + 20))
+        first = numbers[:10]
+        speaker.evaluate("(ns) => { window.said = Promise.all(ns.map((n) => ws.channel('chat').command({ n }))) }", first)
+        kill_workers(server)
+        heard += traveller.evaluate("heard.chat")
+        traveller.goto("about:blank")
+        assert speaker.evaluate("said") == first
+        say(speaker, *numbers[10:])
+        open_chat(traveller, server)
+    listener.wait_for_function("heard.chat.length === 60")
+
+    spoken = speaker.evaluate("heard.chat")
+    assert sorted(spoken) == list(range(100, 160)), "a command was lost, or applied twice"
+    assert listener.evaluate("heard.chat") == spoken
+    traveller.wait_for_function("(n) => heard.chat.length === n", arg=60 - len(heard))
+    assert heard + traveller.evaluate("heard.chat") == spoken
+    assert "reset" not in str(listener.evaluate("heard.streams") + traveller.evaluate("heard.streams"))
+
+
+def test_who_signs_in_as_another_in_the_same_tab_begins_anew(
+    context: BrowserContext, server: harness.WebServer
+) -> None:
+    page = open_chat(sign_in(context, server, "cid"), server)
+    say(page, 200)
+    page.wait_for_function("heard.chat.length === 1")
+    context.clear_cookies()
+    page.goto(f"{server.base_url}/login")
+    page.fill("[name=username]", "dan")
+    page.press("[name=username]", "Enter")
+    page.wait_for_url(f"{server.base_url}/")
+
+    open_chat(page, server)
+
+    assert page.evaluate("heard.streams") == ["reset 0"]
+    assert page.evaluate("heard.chat") == ["reset"]
+
+
+def test_marking_as_read_survives_a_killed_worker(context: BrowserContext, server: harness.WebServer) -> None:
+    page = open_chat(sign_in(context, server, "eve"), server)
+    say(page, 300, 301)
+    page.wait_for_function("ws.notifications.unread === 2")
+
+    page.evaluate("() => { window.marked = ws.notifications.markAllRead(); }")
+    kill_workers(server)
+
+    assert page.evaluate("marked") == 0
