@@ -58,7 +58,7 @@ class Trial:
         self.say(f"  evidence: {what}" if happened else f"  NOT SEEN: {what}")
 
     def measure(self, name: str, value: float, *, at_most: float | None = None, unit: str = "s") -> None:
-        """Note a measure, and the most that it may be; a short trial runs beside other work, and may take twice as long."""
+        """Note a measure, and the most that it may be; short trials run beside other work, and may take twice that."""
         if at_most is not None and unit == "s":
             at_most *= (_SHORT if self.is_short else 1) * MS * 1000
         measure = Measure(name, value, at_most, unit)
