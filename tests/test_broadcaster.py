@@ -19,6 +19,7 @@ from tests import harness
 from wsflask.access import Exposures
 from wsflask.config import Settings
 from wsflask.errors import Refusal
+from wsflask.feed.bus import Bus
 from wsflask.feed.mongo import MongoFeed
 from wsflask.hub import Hub
 from wsflask.live import Broadcaster
@@ -152,7 +153,7 @@ class World:
     feed: MongoFeed
     hub: Hub
     secret: bytes = b"secret"
-    bus: None = None
+    bus: Bus | None = None
 
     def __post_init__(self) -> None:
         self.broadcaster = Broadcaster()

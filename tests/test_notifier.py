@@ -494,7 +494,7 @@ def test_users_with_the_same_count_share_one_frame(stage: Stage, monkeypatch: py
     for actor in actors:
         actor.wait(CHANNEL, 2)
 
-    assert len(made) == 2, [(each.payload_json[-40:], b'only' in each.payload_json, each.seq) for each in made]
+    assert len(made) == 2, [(each.payload_json[-40:], b"only" in each.payload_json, each.seq) for each in made]
 
 
 @pytest.fixture
