@@ -94,6 +94,7 @@ class Stand:
         self.say = say
         self._stack = contextlib.ExitStack()
         self._known: set[str] = set()
+        self._surfaced = 0
         self._regions = {user_name(number): regions_of(number) for number in range(load.users)}
         self._groups = {user_name(number): groups_of(number) for number in range(load.users)}
 
@@ -272,7 +273,8 @@ class Stand:
                 trial.say(f"  {kind.upper()}: {text[:300]}")
             if len(new) > 5:
                 trial.say(f"  {kind.upper()}: and {len(new) - 5} more")
-        trial.verdict.surfaced += verdict.surfaced
+        trial.verdict.surfaced += max(verdict.surfaced - self._surfaced, 0)
+        self._surfaced = verdict.surfaced
         trial.corrupt += [text for text in self.fleet.faults()["corrupt"] if text not in self._known]
         self._known.update(trial.corrupt)
 
