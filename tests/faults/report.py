@@ -17,8 +17,10 @@ __all__ = ["report", "summary"]
 #: What is said of short trials.
 _SHORT = (
     "",
-    "This was the short form (`--short`): a smaller load, faults that last seconds instead of minutes, beside other work on "
-    "the same cores, so that twice the time is allowed.",
+    (
+        "This was the short form (`--short`): a smaller load, and faults that last seconds instead of minutes, beside "
+        "other work on the same cores, so that twice the time is allowed."
+    ),
 )
 
 
