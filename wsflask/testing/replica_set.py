@@ -60,7 +60,7 @@ class ReplicaSet:
                     break
                 if error.code != 74:  # a member does not listen yet
                     raise
-                time.sleep(0.05)
+                time.sleep(0.1)
             except PyMongoError:
                 time.sleep(0.05)
         self.await_primary()
