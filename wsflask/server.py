@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,10 @@ from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
 from .feed import create_bus
 from .feed.base import Feed
+from .hooks import call_each, greet
 from .hub import Hub, turn_away
 from .identity import Identity
 from .life import Life
-from .outage import log_failure
 from .page import Pages
 from .people import People, names_of
 from .protocol.codes import CloseCode
@@ -275,26 +275,11 @@ class WebSocketServer:
         the client is caught up with the publications that it missed.
         """
         hooks = [service.on_connect for service in (self._relay, *self.services)]
-        self._greet(ws, iter([*hooks, self._relay.greeted]))
+        greet(self, ws, iter([*hooks, self._relay.greeted]))
 
-    def _greet(self, ws: Connection, hooks: Iterator[Callable[[Connection, Any], None]]) -> None:
-        for hook in hooks:
-            if not ws.is_open:
-                return
-            before, identity = ws.holds, ws.identity
-            try:
-                hook(ws, identity.user)
-            except Exception as error:
-                name = type(getattr(hook, "__self__", None)).__name__
-                log_failure(_log, error, "%s.on_connect failed for user %r", name, ws.user_id)
-                ws.close(CloseCode.OVERLOAD, "try again")
-                return
-            if ws.identity is not identity:
-                self.judge(ws)
-            if ws.holds > before:
-                others = partial(self.run_hook, self._greet, ws, hooks)
-                ws.when_released(partial(self._dispatcher.in_turn, ws, others))
-                return
+    def in_turn(self, ws: Connection, work: Callable[[], None]) -> None:
+        """Do work that greets a client when its turn comes."""
+        self._dispatcher.in_turn(ws, work)
 
     def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any:
         """Give the payload to the service of the channel; return its reply.
@@ -316,25 +301,18 @@ class WebSocketServer:
 
     def on_rights_changed(self, ws: Connection, user: Any) -> None:
         """Call every service's on_rights_changed."""
-        self._call_each(lambda service: service.on_rights_changed(ws, user), "on_rights_changed", ws)
+        call_each(self.services, "on_rights_changed", lambda service: service.on_rights_changed(ws, user), ws)
 
     def on_reset(self, ws: Connection, user: Any) -> None:
         """Call every service's on_reset."""
-        self._call_each(lambda service: service.on_reset(ws, user), "on_reset", ws)
+        call_each(self.services, "on_reset", lambda service: service.on_reset(ws, user), ws)
 
     def _reset(self, ws: Connection) -> None:
-        self._dispatcher.in_turn(ws, partial(self.run_hook, self.on_reset, ws, ws.user))
+        self.in_turn(ws, partial(self.run_hook, self.on_reset, ws, ws.user))
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Call every service's on_disconnect."""
-        self._call_each(lambda service: service.on_disconnect(ws, user), "on_disconnect", ws)
-
-    def _call_each(self, call: Callable[[Service], None], name: str, ws: Connection) -> None:
-        for service in self.services:
-            try:
-                call(service)
-            except Exception as error:
-                log_failure(_log, error, "%s.%s failed for user %r", type(service).__name__, name, ws.user_id)
+        call_each(self.services, "on_disconnect", lambda service: service.on_disconnect(ws, user), ws)
 
     @staticmethod
     def rights_changed(user: Any) -> None:
