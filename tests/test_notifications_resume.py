@@ -205,9 +205,11 @@ def test_what_was_deleted_or_is_for_others_now_does_not_come(database: Database,
         tell("last", users=["eve"])
         witness.await_label("last")
         tab.connect(here if is_known else there)
+        tell("end")
+        tab.await_label("end")
 
-    assert tab.labels == ["after", "kept"]
-    assert tab.unread == 2
+    assert tab.labels == ["after", "kept", "end"]
+    assert tab.unread == 3
 
 
 def test_very_many_come_in_turns_and_in_order(stage: Stage) -> None:
@@ -299,7 +301,7 @@ def test_a_gap_that_the_history_does_not_close_is_a_reset(
     tab.await_label("after")
     tab.cut()
     tell("missed")
-    tab.connect(stage)
+    tab.connect(stage).await_label("missed")
 
     assert tab.labels == ["before", "after", "missed"]
     assert tab.states == ["loaded", "reset", "resumed"]
