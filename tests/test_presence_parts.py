@@ -271,6 +271,17 @@ def test_who_was_given_up_while_the_database_was_away_is_awaited_again() -> None
     assert seats.get(KEY) is None
 
 
+def test_who_is_given_up_for_others_that_are_awaited_again_is_told_too() -> None:
+    seats = Seats(5.0, 150)
+    ws = wire()
+    stored = {key for n in range(150) for key in seats.sit(ws, (str(n), "ada", "1"), "{}", "{}")}
+    gone = seats.disconnected(ws, 100.0, is_final=False)
+
+    told = {*gone, *seats.not_written(gone, 101.0), *seats.expire(200.0)}
+
+    assert told == stored
+
+
 class Model:
     """Who has which seat, as plainly as it can be said."""
 

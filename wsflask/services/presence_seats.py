@@ -146,13 +146,15 @@ class Seats:
         for key in keys:
             self._leaving.pop(key, None)
 
-    def not_written(self, keys: Iterable[Key], now: float) -> None:
+    def not_written(self, keys: Iterable[Key], now: float) -> list[Key]:
         """Note that the store has not heard of these: who was awaited in vain is awaited anew."""
+        told: list[Key] = []
         for key in keys:
             seat = self._leaving.pop(key, None)
             if seat is not None and key not in self._seats:
                 self._seats[key] = seat
-                self._await(seat, now)
+                told += self._await(seat, now)
+        return told
 
     def sessions_ended(self, session_ids: set[str]) -> list[Key]:
         """Give up at once who is awaited in one of these sessions."""

@@ -106,8 +106,9 @@ class Writes:
     def _put_off(self, wanted: list[tuple[Key, bool]]) -> None:
         """Have it written later: who was awaited in vain is awaited once more, for he may be back elsewhere."""
         with self._lock:
-            self._seats.not_written([key for key, _ in wanted], time.monotonic())
-            self._unwritten = _merged([*self._unwritten.items(), *wanted])
+            given_up = self._seats.not_written([key for key, _ in wanted], time.monotonic())
+            others = [(key, False) for key in given_up]
+            self._unwritten = _merged([*self._unwritten.items(), *wanted, *others])
 
 
 def _merged(wanted: Iterable[tuple[Key, bool]]) -> dict[Key, bool]:
