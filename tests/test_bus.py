@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import mongoengine
 import pytest
 from bson import ObjectId, encode
+from pymongo.errors import PyMongoError
 
+from tests import harness
 from tests.harness import PATIENCE, Database, RedisServer, wait_until
 from wsflask.config import Settings
 from wsflask.documents import KeptPublication, Publication
@@ -132,6 +136,24 @@ def test_a_listener_that_fails_hears_the_next(database: Database, redis: RedisSe
     wait_until(lambda: heard == [0, 1, 2])
     bus.stop()
     bus.stop()
+
+
+def test_a_database_that_answers_nothing_delays_neither_start_nor_publishing_for_long(redis: RedisServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        harness.disconnect()
+        mongoengine.connect(host=f"mongodb://127.0.0.1:{silent.getsockname()[1]}/x", uuidRepresentation="standard")
+        bus = Bus(redis.url, SECRET, print)
+        began = time.monotonic()
+        bus.start()
+        started = time.monotonic()
+        with pytest.raises(PyMongoError):
+            bus.publish(message(1))
+        published = time.monotonic()
+        bus.stop()
+        harness.disconnect()
+
+    assert started - began < 5
+    assert published - started < 10
 
 
 def test_large_messages_are_left_to_the_database(listen: Listen, redis: RedisServer) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import bson
 import mongoengine
+import pymongo
 from redis.exceptions import RedisError
 
+from ..config import Settings
 from ..tasks import Task, spawn
 from .epoch import read_epoch
 from .redis_frames import Forged, Seal
@@ -32,6 +34,8 @@ _REMEMBERED, _OLD = 20_000, 7200.0
 _BATCH, _AWAIT_MS = 100, 500
 #: Seconds after a failure in which publishing does not try again: the database carries messages meanwhile.
 _AWAY = 2.0
+#: Seconds that start() waits for a database that does not answer: the first clients wait with it.
+_START = 1.0
 #: Seconds before a second attempt to listen; doubles up to the last, with jitter.
 _FIRST, _LONGEST = 0.1, 2.0
 #: Seconds after which the same complaint is logged again.
@@ -83,7 +87,8 @@ class Bus:
     def _placed(self) -> tuple[str, Seal]:
         """Return where messages for this database lie, and how they are signed."""
         if self._place is None:
-            epoch = read_epoch(mongoengine.get_connection(), mongoengine.get_db().name)
+            with pymongo.timeout(Settings().database_timeout):
+                epoch = read_epoch(mongoengine.get_connection(), mongoengine.get_db().name)
             name = f"wsflask:{epoch}"
             self._place = f"{{{name}}}:messages", Seal(self._secret, f"{name} messages")
         return self._place
@@ -91,11 +96,12 @@ class Bus:
     # --- listening
 
     def start(self) -> None:
-        """Hear what is published from now on. May switch; without Redis it goes on trying."""
+        """Hear what is published from now on. May switch; without Redis or the database it goes on trying."""
         self._stopped = threading.Event()
         self._last = None
         try:
-            self._look()
+            with pymongo.timeout(_START):
+                self._look()
         except Exception as error:
             self._complain("Redis can not be listened to yet: %s", error)
         self._listener = spawn("wsflask-bus", self._listen, self._stopped)
