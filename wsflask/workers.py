@@ -71,7 +71,7 @@ def when_stopped(worker: Any, then: Callable[[], None]) -> None:
 
 def end() -> None:
     """Take leave of all clients of this process. May switch."""
-    for leaver in _leavers:
+    for leaver in _leavers.copy():  # one that has ended meanwhile is not in it any more
         leaver.drain()
 
 
