@@ -17,10 +17,11 @@ from tests.harness import PATIENCE, Database, RedisServer, wait_until
 from wsflask.config import Settings
 from wsflask.errors import ConfigError
 from wsflask.feed import Change, Gap, Subscription, create_feed
+from wsflask.feed import redis as redis_feed
 from wsflask.feed.positions import position_of
 from wsflask.feed.redis import RedisFeed
 from wsflask.feed.redis_frames import Forged
-from wsflask.feed.redis_stream import Deposed, RedisStream, connect
+from wsflask.feed.redis_stream import Deposed, Entry, RedisStream, connect
 
 SECRET = b"of all workers"
 
@@ -380,6 +381,38 @@ def test_what_nobody_of_us_has_written_is_not_told(
         assert subscription.statistics()["gaps"] == 0
     assert "none of our workers" in caplog.text
     assert len(caplog.records) < 100
+
+
+def test_a_redis_that_repeats_the_past_keeps_nothing_from_us_for_long(
+    workers: Workers, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_feed, "_LATE", 0.5)
+    feeds = [workers(Gate), workers(Gate)]
+    feed = next(each for each in feeds if not each.is_relay)
+    stream = stream_of(feed)
+    with feed.watch(Gate) as subscription:
+        database["feed_gates"].insert_one({"_id": 0})
+        next_change(subscription)
+        wait_until(lambda: feed.follows_redis)
+        past = stream.after("0-0", most=1, wait=None)
+        asked = []
+
+        def repeat(place: str, *, most: int, wait: int | None) -> list[Entry]:
+            asked.append(place)
+            time.sleep(0.1)
+            return past
+
+        monkeypatch.setattr(stream, "after", repeat)
+        wait_until(lambda: asked)
+        deadline = time.monotonic() + PATIENCE
+        written = 0
+        while not (told := subscription.take_many(1000, 0.2)) and time.monotonic() < deadline:
+            written += 1
+            database["feed_gates"].insert_one({"_id": written})
+
+        assert isinstance(told[0], Change)
+        assert told[0].id == 1
+        assert feed.detours
 
 
 def test_an_entry_told_twice_is_taken_once(workers: Workers, database: Database, redis: RedisServer) -> None:

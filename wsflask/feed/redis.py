@@ -37,6 +37,9 @@ _log = logging.getLogger(__name__)
 _SILENCE, _LONGEST, _CALM = 0.7, 2.8, 60.0
 #: Seconds for which what was heard of the relay shows that it goes on.
 _RECENT = 1.0
+#: Seconds in which Redis has to tell what the primary had written: a relay that is stuck, or a Redis that repeats what
+#: our workers once wrote, looks alive, and would keep from us that somebody has lost a right.
+_LATE = 5.0
 #: Seconds without an answer after which the feed no longer counts as live: some more than a detour takes.
 _LIVE = 3.0
 #: Milliseconds a read waits for more: also the longest delay of stop().
@@ -185,7 +188,12 @@ class RedisFeed(MongoFeed):
         if self._heard - self._silent > _CALM:
             self._silence = _SILENCE
         patience = self._silence * random.uniform(1.0, 1.3)  # not all at once
+        owed, due = self._written(), self._heard + _LATE
         while not stopped.is_set():
+            if time.monotonic() >= due:
+                if timestamp_of(self._progress.position).time < owed:
+                    return "Redis tells only what is long past"
+                owed, due = self._written(), time.monotonic() + _LATE
             entries = stream.after(place, most=_FRAMES, wait=_AWAIT_MS)
             if not entries and time.monotonic() - self._heard > patience:
                 self._silent = time.monotonic()
@@ -201,6 +209,13 @@ class RedisFeed(MongoFeed):
                 place = frame.place
                 self._heard = time.monotonic()
         return ""
+
+    def _written(self) -> int:
+        """Return the second up to which the primary has written, by what the driver's monitor knows; never switches."""
+        client = self._client
+        servers = client.topology_description.server_descriptions().values() if client is not None else ()
+        dates = [each.last_write_date or 0.0 for each in servers if each.server_type_name == "RSPrimary"]
+        return int(max(dates, default=0.0)) - 1  # its clock is read a little later than the cluster time
 
     def _take(self, frame: Frame, told: list[tuple[Namespace, Change | Gap]], wanted: frozenset[Namespace]) -> str:
         """Hand on a frame; return why that can not be done."""
