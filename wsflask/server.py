@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pymongo
 from flask import Blueprint, Flask, Response
@@ -34,7 +33,7 @@ from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
-from .session import Sessions, groups_of
+from .session import Sessions, derived_key, groups_of
 from .stopping import HttpServer, when_signalled
 from .streams.place import places_in
 from .transport.crew import Crew
@@ -43,13 +42,9 @@ from .transport.link import Link, Owner
 from .transport.route import prepare
 from .written import stamp
 
-if TYPE_CHECKING:
-    from .feed.bus import Bus
-
 __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
-
 
 
 class WebSocketServer:
@@ -80,7 +75,7 @@ class WebSocketServer:
         #: The settings of the application.
         self.settings = Settings()
         #: What carries messages that are not kept past the database, if there is Redis.
-        self.bus: Bus | None = None
+        self.bus = create_bus(self.settings, b"", lambda _: None)
         #: The blueprint to register: the websocket route and the JS client.
         self.blueprint: Blueprint = make_blueprint(self)
         self._given = services
@@ -166,8 +161,7 @@ class WebSocketServer:
     @property
     def secret(self) -> bytes:
         """Key for values that clients hand back, derived from SECRET_KEY; the same in every worker."""
-        key = self._app.secret_key if self._app is not None else ""
-        return hashlib.sha256(b"wsflask\0" + (key.encode() if isinstance(key, str) else bytes(key or b""))).digest()
+        return derived_key(self._app.secret_key if self._app is not None else "")
 
     @property
     def patience(self) -> float:
