@@ -108,6 +108,11 @@ class RedisFeed(MongoFeed):
             stream.close()
 
     @property
+    def heard(self) -> float:
+        """Monotonic time at which Redis, or the database itself, was heard of last."""
+        return self._heard
+
+    @property
     def is_live(self) -> bool:
         """Whether changes, or that there are none, were heard of lately: from Redis or from the database itself."""
         return self._is_started and time.monotonic() - self._heard < _LIVE
