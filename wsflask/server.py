@@ -353,15 +353,9 @@ class WebSocketServer:
     def drain_on_signals(self, http_server: HttpServer) -> None:
         """Have SIGTERM, SIGINT, SIGQUIT and SIGHUP end a `gevent.pywsgi.WSGIServer`, with a goodbye to every client.
 
-        To be called in the main thread, before `http_server.serve_forever()`, which returns at such a signal. Under
-        gunicorn there is nothing to call.
+        To be called in the main thread, before `http_server.serve_forever()`, which returns at such a signal.
         """
-
-        def leave() -> None:
-            http_server.close()
-            self.drain()
-
-        when_signalled(leave)
+        when_signalled(http_server.close, self.drain)
 
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""
