@@ -2397,9 +2397,9 @@ const TAB = "wsflask:tab";
 /**
  * Return `ws.presence`.
  * @param {import("./messenger.js").Messenger} messenger
- * @param {import("./page.js").Page} page
+ * @param {{ page: import("./page.js").Page }} parts
  */
-function presence(messenger, page) {
+function presence(messenger, { page }) {
   /** @type {Map<string, Room>} */
   const rooms = new Map();
   let tab = crypto.getRandomValues(new Uint32Array(4)).join(".");
@@ -2574,7 +2574,7 @@ class Client {
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
     /** Be in a room with others, and know who is here. @readonly */
-    this.presence = presence(this.#messenger, page);
+    this.presence = presence(this.#messenger, parts);
     this.#documents = new Documents(this.#messenger, parts);
     this.#messenger.route(RESERVED.stream, ({ payload }) => this.#events.emit("stream", payload));
     this.#messenger.route(RESERVED.health, ({ payload }) => this.#degrade(payload?.degraded === true));

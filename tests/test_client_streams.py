@@ -59,9 +59,9 @@ def open_chat(page: Page, server: harness.WebServer) -> Page:
 
 
 def say(page: Page, *numbers: int) -> list[int]:
-    return page.evaluate(
-        "(ns) => Promise.all(ns.map((n) => ws.channel('chat').command({ n }, { timeoutMs: 120_000 })))", list(numbers)
-    )  # type: ignore[no-any-return]
+    script = "(ns) => Promise.all(ns.map((n) => ws.channel('chat').command({ n }, { timeoutMs: 120_000 })))"
+    said: list[int] = page.evaluate(script, list(numbers))
+    return said
 
 
 def kill_workers(server: harness.WebServer) -> None:

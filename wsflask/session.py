@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import secrets
@@ -20,13 +21,14 @@ from itsdangerous import BadSignature
 from mongoengine import Document
 from pymongo import ReadPreference
 
+from .config import Settings
 from .connection import Connection
 from .documents import EndedSession
 from .errors import ConfigError
 from .identity import Identity
 from .outage import log_failure
 
-__all__ = ["Sessions", "groups_of", "is_signed_in"]
+__all__ = ["Sessions", "derived_key", "groups_of", "is_signed_in"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,12 +44,10 @@ _Groups = Callable[[Any], Iterable[str]]
 class Sessions:
     """Name every login on the server, so that a cookie from before its logout opens no socket."""
 
-    def __init__(
-        self, app: Flask, groups: _Groups | None = None, *, memory_days: float = 366.0, timeout: float = 5.0
-    ) -> None:
+    def __init__(self, app: Flask, groups: _Groups | None = None, settings: Settings | None = None) -> None:
         self._app = app
-        self._memory_days = memory_days
-        self._timeout = timeout
+        settings = settings or Settings()
+        self._memory_days, self._timeout = settings.session_memory_days, settings.database_timeout
         self._groups = groups or groups_of
         flask.request_started.connect(_note_beginning, app)
         flask_login.user_logged_in.connect(self._logged_in, app)
@@ -251,6 +251,12 @@ def _whole(seconds: int) -> float:
 def _shared(groups: frozenset[str]) -> frozenset[str]:
     """Return the one set for all who are in the same groups, or in none: each takes a few hundred bytes."""
     return groups
+
+
+def derived_key(secret_key: str | bytes | None) -> bytes:
+    """Return wsflask's own key, derived from the application's."""
+    key = secret_key.encode() if isinstance(secret_key, str) else bytes(secret_key or b"")
+    return hashlib.sha256(b"wsflask\0" + key).digest()
 
 
 def groups_of(user: Any) -> Iterable[str]:

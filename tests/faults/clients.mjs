@@ -106,7 +106,9 @@ class Tab {
             const { view, seq } = message.payload;
             // None: the position is not known yet, the rows that follow tell it.
             if (seq) {
-              if (seq < (positions.get(view) ?? "")) note("order", `${name}: view ${view} went back to "${seq}": ${String(data).slice(0, 150)}`);
+              // An answer and a reset begin anew, with rows that are loaded.
+              const isBegun = message.id !== undefined || message.payload.op === "reset";
+              if (!isBegun && seq < (positions.get(view) ?? "")) note("order", `${name}: view ${view} went back to "${seq}": ${String(data).slice(0, 150)}`);
               positions.set(view, seq);
             }
           }

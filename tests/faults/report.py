@@ -14,6 +14,16 @@ from .trial import Trial
 __all__ = ["report", "summary"]
 
 
+#: What is said of short trials.
+_SHORT = (
+    "",
+    (
+        "This was the short form (`--short`): a smaller load, and faults that last seconds instead of minutes, beside "
+        "other work on the same cores, so that twice the time is allowed."
+    ),
+)
+
+
 def summary(trials: Sequence[Trial]) -> str:
     """Return name=value pairs."""
     totals = dict.fromkeys(("lost", "twice", "order", "leaked", "late"), 0)
@@ -40,6 +50,7 @@ def report(trials: Sequence[Trial], skipped: Sequence[tuple[Row, str]], rows: di
             "processes of their own that note what they were told of each write; a checker compares that with what "
             "each tab surfaced."
         ),
+        *(_SHORT if any(trial.is_short for trial in trials) else ()),
         "",
         "| fault | to hold | happened | surfaced | lost | twice | out of order | leaked | held |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -52,7 +63,7 @@ def report(trials: Sequence[Trial], skipped: Sequence[tuple[Row, str]], rows: di
         cells = [f"`{row.name}`: {row.fault}", row.holds, happened, str(trial.verdict.surfaced)]
         cells += [str(counts[name]) for name in ("lost", "twice", "order", "leaked")]
         cells.append("; ".join(filter(None, [held, *trial.notes, wrong])))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
     if skipped:
         lines += ["", "Not run:", ""]
         lines += [f"- `{row.name}` ({row.fault}): {reason}" for row, reason in skipped]

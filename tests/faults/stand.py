@@ -33,7 +33,7 @@ __all__ = ["FULL", "QUICK", "Load", "Needs", "Stand"]
 
 _DATABASE = "faults"
 #: What the server resumes: of these nothing may be missing, wherever a client was meanwhile.
-STREAMS = frozenset({"publications"})
+STREAMS = frozenset({"notifications", "publications"})
 #: Seconds in which everything has to come to rest, and without a word that are a rest.
 _TO_REST, _REST = 30.0, 0.7
 _ITEMS = 200
@@ -94,6 +94,7 @@ class Stand:
         self.say = say
         self._stack = contextlib.ExitStack()
         self._known: set[str] = set()
+        self._surfaced = 0
         self._regions = {user_name(number): regions_of(number) for number in range(load.users)}
         self._groups = {user_name(number): groups_of(number) for number in range(load.users)}
 
@@ -272,7 +273,8 @@ class Stand:
                 trial.say(f"  {kind.upper()}: {text[:300]}")
             if len(new) > 5:
                 trial.say(f"  {kind.upper()}: and {len(new) - 5} more")
-        trial.verdict.surfaced += verdict.surfaced
+        trial.verdict.surfaced += max(verdict.surfaced - self._surfaced, 0)
+        self._surfaced = verdict.surfaced
         trial.corrupt += [text for text in self.fleet.faults()["corrupt"] if text not in self._known]
         self._known.update(trial.corrupt)
 
@@ -314,17 +316,8 @@ class Stand:
 
 
 def _excused(told: dict[str, Any], stream: str) -> list[tuple[float, float]]:
-    """Return the spans of which the server said that something may be missing: none, where it resumes the stream."""
-    if stream in STREAMS:
-        return [(start, end) for start, end, name in told["resets"] if name == stream]
-    spans, since = [], None
-    for when, state, *_ in told["states"]:
-        if state == "waiting" and since is None:
-            since = when - 1.0
-        elif state == "greeted" and since is not None:
-            spans.append((since, when + 1.0))
-            since = None
-    return [*spans, (since, float("inf"))] if since is not None else spans
+    """Return the spans of which the server said that something may be missing."""
+    return [(start, end) for start, end, name in told["resets"] if name == stream]
 
 
 def _first_difference(shown: dict[str, int], wanted: dict[str, int]) -> str:

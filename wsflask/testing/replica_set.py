@@ -58,7 +58,9 @@ class ReplicaSet:
             except OperationFailure as error:
                 if error.code == 23:  # there is one already
                     break
-                raise
+                if error.code != 74:  # a member does not listen yet
+                    raise
+                time.sleep(0.1)
             except PyMongoError:
                 time.sleep(0.05)
         self.await_primary()

@@ -48,20 +48,23 @@ backend back
 """
 
 _HOLDS = "as a deploy; an idle connection lives on its pings"
-_NEEDS = Needs(is_empty=True, settings=(("WSFLASK_PING_INTERVAL", _PING),))
+
+
+def _needs(name: str) -> Needs:
+    return Needs(is_empty=True, settings=(("WSFLASK_PING_INTERVAL", _PING),), alone=name)
 
 
 def _obstacle(name: str) -> str | None:
     return None if shutil.which(name) else f"needs {name}; on Debian and Ubuntu: apt-get install {name}"
 
 
-@row("nginx", "reload of nginx in front; its idle timeout", _HOLDS, needs=_NEEDS,
+@row("nginx", "reload of nginx in front; its idle timeout", _HOLDS, needs=_needs("nginx"),
      obstacle=lambda: _obstacle("nginx"), is_quick=False)  # fmt: skip
 def nginx(stand: Stand, trial: Trial) -> None:
     _front(stand, trial, "nginx", ["-c"], _NGINX, signal.SIGHUP)
 
 
-@row("haproxy", "reload of haproxy in front; its idle timeout", _HOLDS, needs=_NEEDS,
+@row("haproxy", "reload of haproxy in front; its idle timeout", _HOLDS, needs=_needs("haproxy"),
      obstacle=lambda: _obstacle("haproxy"), is_quick=False)  # fmt: skip
 def haproxy(stand: Stand, trial: Trial) -> None:
     _front(stand, trial, "haproxy", ["-W", "-f"], _HAPROXY, signal.SIGUSR2)

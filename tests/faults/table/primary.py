@@ -21,7 +21,7 @@ def step_down(stand: Stand, trial: Trial) -> None:
     _watch(stand, trial, lambda number: stand.mongo.step_down(), stall=2.0)
 
 
-@row("primary-killed", "the primary is killed", _HOLDS.format(15), needs=_NEEDS)
+@row("primary-killed", "the primary is killed", _HOLDS.format(15), needs=_NEEDS, is_quick=False)
 def kill(stand: Stand, trial: Trial) -> None:
     killed = _watch(stand, trial, stand.mongo.kill, stall=15.0)
     stand.mongo.start_member(killed)
