@@ -7,6 +7,8 @@ from gevent import monkey
 monkey.patch_all()
 
 import os
+import time
+from pathlib import Path
 from typing import Any
 
 import flask_login
@@ -64,11 +66,38 @@ class Bench(Service):
         return None
 
 
+class Pulse(Service):
+    """Note how long the event loop keeps a greenlet waiting, in all the life of the worker and since clients left."""
+
+    channel = "pulse"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._leaving: list[float] = []
+
+    def on_disconnect(self, ws: Connection, user: Any) -> None:
+        if not self._leaving:
+            self._leaving.append(0.0)
+
+    def run(self) -> None:
+        before = time.monotonic()
+        try:
+            while True:
+                time.sleep(0.001)
+                now = time.monotonic()
+                if self._leaving:
+                    self._leaving.append(now - before)
+                before = now
+        finally:
+            Path(os.environ["BENCH_PULSE"]).write_text(f"{max(self._leaving, default=0.0):.6f}")
+
+
 def create_app() -> Flask:
     """Return the application.
 
     BENCH_MONGODB_URI names its database; BENCH_USERS=database keeps its users there instead of in memory;
-    BENCH_COMPRESSION compresses for clients that offer it.
+    BENCH_COMPRESSION compresses for clients that offer it; BENCH_PULSE names a file for the longest pause of the event
+    loop from the first client's leaving on.
     """
     mongoengine.connect(host=os.environ["BENCH_MONGODB_URI"], tz_aware=True)
     app = Flask(__name__)
@@ -84,7 +113,8 @@ def create_app() -> Flask:
         manager.user_loader(lambda name: Person.objects(pk=name).first())
     else:
         manager.user_loader(Resident)
-    server = WebSocketServer(services=[Notifier, Clipboard, Broadcaster, Bench])
+    pulse = [Pulse] if os.environ.get("BENCH_PULSE") else []
+    server = WebSocketServer(services=[Notifier, Clipboard, Broadcaster, Bench, *pulse])
     server.expose(Row, fields=("group", "value"), read=lambda user: True)
     app.register_blueprint(server.blueprint)
     return app

@@ -32,8 +32,8 @@ _LIMITS = {
 }
 _WSFLASKS = {WSFLASK: "wsflask", "wsflask_database": "wsflask, users in MongoDB"}
 _GUNICORN = (
-    *(sys.executable, "-m", "gunicorn", "-k", "gevent", "-w", "1", "--worker-connections", "20000"),
-    *("--no-control-socket", "--log-level", "warning", "-b", "127.0.0.1:{port}", "benchmarks.app:app"),
+    *(sys.executable, "-m", "gunicorn", "-c", "python:wsflask.gunicorn", "-w", "1", "--log-level", "warning"),
+    *("-b", "127.0.0.1:{port}", "benchmarks.app:app"),
 )
 
 

@@ -1631,8 +1631,9 @@ class Streams {
   /** @param {{ url: string, clock: import("./clock.js").Clock, page: import("./page.js").Page }} options */
   constructor(options) {
     this.#options = options;
+    const { page, url } = options;
     try {
-      const [at, places] = JSON.parse(this.#storage?.getItem(this.#key) ?? "");
+      const [at, places] = JSON.parse(page.sessionStorage?.getItem(url) ?? "");
       if (Math.abs(Date.now() - at) < KEPT_MS) for (const [stream, place] of places) this.#put(stream, place);
     } catch {
       // Nothing was kept, or it cannot be read: the server begins anew.
@@ -1655,14 +1656,18 @@ class Streams {
    * @param {() => void} surface
    */
   take({ channel, payload, id, seq }, surface) {
+    const at = /** @type {string} */ (seq);
     const isTold = channel === RESERVED.stream;
-    if (isTold) this.#put(payload.stream, { ...payload, seq, isTold });
+    if (isTold) {
+      // A worker may be a little behind the one before, and tell again what was surfaced.
+      const known = payload.state === "resumed" && this.#places.get(payload.stream);
+      this.#put(payload.stream, { ...payload, seq: known && known.seq > at ? known.seq : seq, isTold });
+    }
     const isPing = channel === RESERVED.ping;
     // A ping says that of all streams of this connection nothing is missing up to there. An answer is in no stream.
     const places = [...this.#places.values()].filter(
       (place) => !id && (isPing ? place.isTold : place.channels.includes(channel)),
     );
-    const at = /** @type {string} */ (seq);
     if (places.some((place) => at <= place.seq)) return;
     surface();
     for (const place of places) place.seq = seq ?? place.seq;
@@ -1671,20 +1676,13 @@ class Streams {
 
   /** Write the places down. Storage that is full or forbidden is done without. */
   save() {
-    this.#savedAt = this.#options.clock.now();
+    const { clock, page, url } = this.#options;
+    this.#savedAt = clock.now();
     try {
-      this.#storage?.setItem(this.#key, JSON.stringify([Date.now(), [...this.#places]]));
+      page.sessionStorage?.setItem(url, JSON.stringify([Date.now(), [...this.#places]]));
     } catch {
       // After a reload the server begins anew, or where it could be written last.
     }
-  }
-
-  get #key() {
-    return `wsflask:${this.#options.url}`;
-  }
-
-  get #storage() {
-    return this.#options.page.sessionStorage;
   }
 
   /**
@@ -2399,9 +2397,9 @@ const TAB = "wsflask:tab";
 /**
  * Return `ws.presence`.
  * @param {import("./messenger.js").Messenger} messenger
- * @param {import("./page.js").Page} page
+ * @param {{ page: import("./page.js").Page }} parts
  */
-function presence(messenger, page) {
+function presence(messenger, { page }) {
   /** @type {Map<string, Room>} */
   const rooms = new Map();
   let tab = crypto.getRandomValues(new Uint32Array(4)).join(".");
@@ -2576,7 +2574,7 @@ class Client {
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
     /** Be in a room with others, and know who is here. @readonly */
-    this.presence = presence(this.#messenger, page);
+    this.presence = presence(this.#messenger, parts);
     this.#documents = new Documents(this.#messenger, parts);
     this.#messenger.route(RESERVED.stream, ({ payload }) => this.#events.emit("stream", payload));
     this.#messenger.route(RESERVED.health, ({ payload }) => this.#degrade(payload?.degraded === true));

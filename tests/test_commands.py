@@ -284,7 +284,8 @@ def standalone(tmp_path: Path) -> Iterator[None]:
     server = start_child([*command, "--bind_ip", "127.0.0.1", "--nounixsocket"], output=subprocess.DEVNULL)
     harness.disconnect()
     try:
-        mongoengine.connect(host=f"mongodb://127.0.0.1:{port}/alone", uuidRepresentation="standard")
+        client = mongoengine.connect(host=f"mongodb://127.0.0.1:{port}/alone", uuidRepresentation="standard")
+        client.admin.command("ping")  # it takes its time to start
         yield
     finally:
         harness.disconnect()

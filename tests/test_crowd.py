@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import flask_login
 import gevent
@@ -25,6 +26,7 @@ from wsflask.server import WebSocketServer
 from wsflask.services import mailroom
 from wsflask.services.clipboard import Clipboard
 from wsflask.services.notifier import Notifier
+from wsflask.streams.place import Place, query_of
 from wsflask.transport.link import Link
 
 
@@ -40,6 +42,13 @@ class Client(Link):
         identity = Identity(self.user, self.user.get_id(), frozenset(), f"session of {self.user.get_id()}")
         self.connection = self.owner = stage.server.handler(self, identity=identity, form="v1", query=query)
         self.connection.start()
+
+    def come_back(self, stage: Stage) -> None:
+        """Connect again, from the place that the stream of notifications had when it began."""
+        payload = json.loads(next(text for text in self.on("stream") if b'"notifications"' in text))
+        place = Place(payload["payload"]["epoch"], payload["seq"])
+        self.frames.clear()
+        self.connect(stage, query_of({"notifications": place}))
 
     def on(self, channel: str) -> list[bytes]:
         start = b'{"channel":"%b"' % channel.encode()
@@ -65,13 +74,12 @@ class Crowd(list[Client]):
     """Distinct users with one client each."""
 
     def connect(self, stage: Stage, *, wave: int) -> None:
-        """Connect all, `wave` at the same moment, each greeted by the notifier and the clipboard."""
-        greetings = 1 + len({Notifier.channel, Clipboard.channel} & set(stage.server.channels()))
+        """Connect all, `wave` at the same moment, each greeted by every service."""
         for start in range(0, len(self), wave):
             coming = Crowd(self[start : start + wave])
             for client in coming:
                 client.connect(stage)
-            coming.await_frames(greetings)
+            wait_until(lambda coming=coming: not any(client.connection.holds for client in coming))  # type: ignore[misc]
 
     def await_frames(self, count: int) -> None:
         wait_until(lambda: all(len(client.frames) >= count for client in self), what=f"{count} frames each")
@@ -145,16 +153,50 @@ def test_a_notification_to_ten_thousand_users_asks_nothing_and_lets_others_run(
         other = gevent.spawn(take_turns)
 
         Notifier.notify(Notification(message="Hello", everyone=True))
-        wait_until(lambda: len(users[0].frames) == 3)
+        wait_until(lambda: len(users[0].frames) == 5)
         turns = 0
-        users.await_frames(3)
+        users.await_frames(5)
         other.kill()
 
         assert commands.seen == [("insert", "wsflask_notifications")]
-        assert len({id(client.frames[2]) for client in users}) == 1
+        assert len({id(client.frames[4]) for client in users}) == 1
         assert json.loads(users[0].on("notifications")[1])["payload"]["unread"] == 1
         assert turns >= 10_000 // mailroom._TURN // 4
         users.leave()
+
+
+def test_ten_thousand_users_who_come_back_at_once_are_told_what_they_missed_by_a_few_queries(
+    commands: Commands, crowd: Callable[[int], Crowd]
+) -> None:
+    users = crowd(10_000)
+    with Stage(Notifier) as stage:
+        users.connect(stage, wave=1000)
+        users.leave()
+    for number in range(5):
+        Notifier.notify(Notification(message=str(number), everyone=True))
+    Notifier.notify(Notification(message="alone", users=["user7"]))
+    with Stage(Notifier) as stage:
+        crowd(1).connect(stage, wave=1)
+        commands.clear()
+
+        for client in users:
+            client.come_back(stage)
+        users.await_frames(9)
+
+        counts = Counter(commands.seen)
+        labels = [[_label(text) for text in client.on("notifications")] for client in users]
+        assert labels[7] == ["0", "1", "2", "3", "4", "alone", 6]
+        assert labels[:7] + labels[8:] == [["0", "1", "2", "3", "4", 5]] * 9999
+        assert len({id(client.frames[4]) for client in users}) <= 10
+        users.leave()
+    assert counts["find", "wsflask_notification_states"] <= 3 * 10_000 // 500
+    assert counts["find", "wsflask_notifications"] <= 3 * 10_000 // 500 + 3
+    assert len(counts) == 2, counts
+
+
+def _label(text: bytes) -> Any:
+    payload = json.loads(text)["payload"]
+    return payload["last"]["label"] if "last" in payload else payload["unread"]
 
 
 def test_a_thousand_handshakes_at_once_ask_a_few_times_whether_a_session_has_ended(commands: Commands) -> None:

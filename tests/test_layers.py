@@ -46,6 +46,7 @@ ROWS = {
     "written": 6,
     "blueprint": 7,
     "health": 7,
+    "hooks": 7,
     "life": 7,
     "people": 7,
     "page": 7,

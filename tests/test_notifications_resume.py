@@ -205,9 +205,11 @@ def test_what_was_deleted_or_is_for_others_now_does_not_come(database: Database,
         tell("last", users=["eve"])
         witness.await_label("last")
         tab.connect(here if is_known else there)
+        tell("end")
+        tab.await_label("end")
 
-    assert tab.labels == ["after", "kept"]
-    assert tab.unread == 2
+    assert tab.labels == ["after", "kept", "end"]
+    assert tab.unread == 3
 
 
 def test_very_many_come_in_turns_and_in_order(stage: Stage) -> None:
@@ -299,10 +301,30 @@ def test_a_gap_that_the_history_does_not_close_is_a_reset(
     tab.await_label("after")
     tab.cut()
     tell("missed")
-    tab.connect(stage)
+    tab.connect(stage).await_label("missed")
 
     assert tab.labels == ["before", "after", "missed"]
     assert tab.states == ["loaded", "reset", "resumed"]
+
+
+def test_what_cannot_be_sent_stops_nobody(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Anybody may write into the collection."""
+    caplog.set_level(logging.CRITICAL)
+    tab = Tab("ada")
+    with Stage(Notifier) as here:
+        tab.connect(here).cut()
+    notifications = database["wsflask_notifications"]
+    notifications.insert_one({"_id": "no ObjectId", "message": "odd", "users": ["zed"]})
+    notifications.insert_one({"message": "list", "users": "ada", "groups": [5]})
+    notifications.insert_one({"message": "fine", "users": [5, "ada"]})
+    with Stage(Notifier) as there:
+        tab.connect(there)
+        tell("last")
+        tab.await_label("last")
+
+    assert tab.labels == ["fine", "last"]
 
 
 def test_who_joins_a_group_gets_what_comes_from_then_on(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

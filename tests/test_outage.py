@@ -144,7 +144,10 @@ def live_through(outpost: Outpost, away: contextlib.AbstractContextManager[float
             start = time.monotonic()
             newcomers.append((outpost.tab(user).expect_close(), time.monotonic() - start))
         elsewhere = asked(ann, "nowhere", None, "4")
-        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+        while (left := seconds - (time.monotonic() - began)) > 0:
+            for tab in (ann, waiting):
+                tab.send("pong", {})
+            time.sleep(min(left, 5.0))
         during = outpost.numbers()
         lines = outpost.log()
     back = time.monotonic()

@@ -1,4 +1,4 @@
-"""What README.md and docs/deployment.md tell to write works as it is written."""
+"""What README.md tells to write works as it is written."""
 
 from __future__ import annotations
 
@@ -8,42 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, Database, Servers, Sockets, login, require_program
-from wsflask.embedded import free_port
-
-#: The application that the reader is supposed to have.
-APPLICATION = """
-from gevent import monkey
-
-monkey.patch_all()
-
-import os
-
-from flask import render_template_string
-from tests.apps.desk import Flight, User, create_app
-
-app = create_app(os.environ["URI"])
-
-{snippet}
-
-app.add_url_rule("/page", view_func=lambda: render_template_string({page!r}))
-"""
-
-
-def block(document: str, language: str, containing: str) -> str:
-    """Return the block of a document that has this text in it."""
-    text = (ROOT / document).read_text()
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    (found,) = (each for each in blocks if containing in each)
-    return found
+from tests.harness import ROOT, Database, Servers, Sockets, login
+from tests.harness.pages import block, write_application
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with the application of the README, as `ui.py`."""
-    snippet = block("README.md", "python", "WebSocketServer(")
-    page = block("README.md", "html", "connect()")
-    (tmp_path / "ui.py").write_text(APPLICATION.format(snippet=snippet, page=page))
+    write_application(tmp_path)
     return tmp_path
 
 
@@ -80,28 +52,3 @@ def test_the_page_of_the_readme_finds_the_client(folder: Path, database: Databas
         (path,) = re.findall(r'from "(.*?)"', answer.read().decode())
     with urllib.request.urlopen(server.base_url + path, timeout=10) as answer:
         assert "export { connect" in answer.read().decode()
-
-
-def test_websockets_pass_nginx_as_the_deployment_guide_configures_it(
-    folder: Path, database: Database, servers: Servers, sockets: Sockets
-) -> None:
-    nginx = require_program("nginx")
-    server = servers.gunicorn("ui:app", workers=2, env={"URI": database.uri, "PYTHONPATH": f"{folder}:{ROOT}"})
-    port = free_port()
-    site = block("docs/deployment.md", "nginx", "proxy_pass")
-    site = site.replace("443 ssl", f"127.0.0.1:{port}").replace("unix:/run/ui/ui.sock", f"127.0.0.1:{server.port}")
-    temporary = "".join(
-        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"daemon off; pid {folder}/nginx.pid; error_log stderr warn; events {{}}\n"
-        f"http {{ access_log off; {temporary}\n{site} }}"
-    )
-    front = servers.start([nginx, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"], port=port)
-
-    ann = sockets.connect(front.ws_url, cookie=login(front.base_url, "5"))
-
-    assert ann.expect("welcome")["payload"]["protocol"] == "wsflask.v1"
-    assert ann.request("notifications", {"action": "list"})["payload"]["notifications"] == []
-    server.stop(timeout=10)
-    assert ann.expect_close() == 1012

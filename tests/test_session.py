@@ -393,7 +393,7 @@ def test_one_who_cannot_be_let_in_keeps_nobody_else_out(
     wait_until(lambda: len(site.server.hub) == 2)
     wait_until(lambda: connections[1].close_code)
     assert [connection.close_code for connection in connections] == [0, 1011, 0]
-    assert all(connection.holds == 0 for connection in connections if connection.is_open)
+    assert wait_until(lambda: all(connection.holds == 0 for connection in connections if connection.is_open))
     assert "could not be let in" in caplog.text
     site.server.stop()
 

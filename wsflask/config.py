@@ -89,7 +89,8 @@ class Settings:
     # --- deploys and sessions
     #: Seconds over which clients spread their reconnects after a goodbye.
     reconnect_spread: float = 5.0
-    #: Seconds a closing server waits for outboxes to empty.
+    #: Seconds a process that ends waits for its clients: after 0.4 of them what waits for a slow one is dropped, and
+    #: his close frame follows. Less than gunicorn's graceful_timeout.
     drain_timeout: float = 2.0
     #: Seconds between two checks that an open connection's session still holds.
     session_check_interval: float = 30.0

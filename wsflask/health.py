@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager, nullcontext
+
+import pymongo
 
 from .connection import Connection
 from .feed.base import Feed
@@ -44,6 +47,10 @@ class Health:
         else:
             _log.warning("the database answers again")
         self._hub.send(self._message(), [each for each in self._hub.connections() if each.form == V1])
+
+    def haste(self) -> AbstractContextManager[None]:
+        """Return what bounds the queries for a client's message while the database is away; else nothing does."""
+        return pymongo.timeout(_BRIEF) if self.is_degraded else nullcontext()
 
     def patience(self, timeout: float) -> float:
         """Return how long a client's query may take now, which else may take `timeout` seconds."""

@@ -68,7 +68,6 @@ class Life:
         self._tasks: list[Supervised | Task] = []
         self._started_in = 0
         self._starting = threading.Lock()
-        self._worker: Any = None
         #: Monotonic time of the end of a drain, once one has begun.
         self._deadline = 0.0
         self._goodbye: Message | None = None
@@ -76,7 +75,8 @@ class Life:
     @property
     def is_draining(self) -> bool:
         """Whether the process takes no new clients because it is about to end."""
-        return bool(self._deadline) or (self._worker is not None and not self._worker.alive)
+        worker = gunicorn_worker()  # told to stop, perhaps before its first client came
+        return bool(self._deadline) or (worker is not None and not worker.alive)
 
     @property
     def is_started(self) -> bool:
@@ -117,9 +117,8 @@ class Life:
                 ),
             ]
             self._people.start()
-            self._worker = gunicorn_worker()
-            if self._worker is not None:
-                self._tasks.append(spawn("wsflask drain", when_stopped, self._worker, self.drain))
+            if (worker := gunicorn_worker()) is not None:
+                self._tasks.append(spawn("wsflask drain", when_stopped, worker, self.drain))
             note(self)
             atexit.register(self.stop)
             self._started_in = os.getpid()

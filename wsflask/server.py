@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pymongo
 from flask import Blueprint, Flask, Response
 from flask.sansio.app import App
 
@@ -22,10 +21,10 @@ from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
 from .feed import create_bus
 from .feed.base import Feed
+from .hooks import call_each, greet
 from .hub import Hub, turn_away
 from .identity import Identity
 from .life import Life
-from .outage import log_failure
 from .page import Pages
 from .people import People, names_of
 from .protocol.codes import CloseCode
@@ -133,8 +132,7 @@ class WebSocketServer:
         self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
         self._reception = Reception(self, self._dispatcher)
-        times = {"memory_days": settings.session_memory_days, "timeout": settings.database_timeout}
-        self._sessions = Sessions(app, self._groups, **times)
+        self._sessions = Sessions(app, self._groups, settings)
         self._services = {service.channel: service for service in services}
         self._workers = [self._relay, *services]
         for service in self._workers:
@@ -206,10 +204,9 @@ class WebSocketServer:
         is_compressed: bool = False,
         is_away: bool = False,
     ) -> Owner:
-        """Take a socket over from its request; no message of it is handled before its session has been checked.
+        """Take a socket over from its request; with `is_away` the database cannot say whose it is.
 
-        Args:
-            is_away: whether the database could not say whose it is: the client comes again later.
+        No message of it is handled before its session has been checked.
         """
         self.start()
         query = environ.get("QUERY_STRING", "")
@@ -275,26 +272,11 @@ class WebSocketServer:
         the client is caught up with the publications that it missed.
         """
         hooks = [service.on_connect for service in (self._relay, *self.services)]
-        self._greet(ws, iter([*hooks, self._relay.greeted]))
+        greet(self, ws, iter([*hooks, self._relay.greeted]))
 
-    def _greet(self, ws: Connection, hooks: Iterator[Callable[[Connection, Any], None]]) -> None:
-        for hook in hooks:
-            if not ws.is_open:
-                return
-            before, identity = ws.holds, ws.identity
-            try:
-                hook(ws, identity.user)
-            except Exception as error:
-                name = type(getattr(hook, "__self__", None)).__name__
-                log_failure(_log, error, "%s.on_connect failed for user %r", name, ws.user_id)
-                ws.close(CloseCode.OVERLOAD, "try again")
-                return
-            if ws.identity is not identity:
-                self.judge(ws)
-            if ws.holds > before:
-                others = partial(self.run_hook, self._greet, ws, hooks)
-                ws.when_released(partial(self._dispatcher.in_turn, ws, others))
-                return
+    def in_turn(self, ws: Connection, work: Callable[[], None]) -> None:
+        """Do work that greets a client when its turn comes."""
+        self._dispatcher.in_turn(ws, work)
 
     def on_message(self, ws: Connection, user: Any, message: dict[str, Any]) -> Any:
         """Give the payload to the service of the channel; return its reply.
@@ -305,9 +287,7 @@ class WebSocketServer:
         service = self._services.get(message["channel"])
         if service is None:
             raise Refusal("unknown_channel")
-        if not self._life.health.is_degraded:
-            return service.on_message(ws, user, message["payload"])
-        with pymongo.timeout(self.patience):
+        with self._life.health.haste():
             return service.on_message(ws, user, message["payload"])
 
     def judge(self, ws: Connection) -> None:
@@ -316,25 +296,18 @@ class WebSocketServer:
 
     def on_rights_changed(self, ws: Connection, user: Any) -> None:
         """Call every service's on_rights_changed."""
-        self._call_each(lambda service: service.on_rights_changed(ws, user), "on_rights_changed", ws)
+        call_each(self.services, "on_rights_changed", lambda service: service.on_rights_changed(ws, user), ws)
 
     def on_reset(self, ws: Connection, user: Any) -> None:
         """Call every service's on_reset."""
-        self._call_each(lambda service: service.on_reset(ws, user), "on_reset", ws)
+        call_each(self.services, "on_reset", lambda service: service.on_reset(ws, user), ws)
 
     def _reset(self, ws: Connection) -> None:
-        self._dispatcher.in_turn(ws, partial(self.run_hook, self.on_reset, ws, ws.user))
+        self.in_turn(ws, partial(self.run_hook, self.on_reset, ws, ws.user))
 
     def on_disconnect(self, ws: Connection, user: Any) -> None:
         """Call every service's on_disconnect."""
-        self._call_each(lambda service: service.on_disconnect(ws, user), "on_disconnect", ws)
-
-    def _call_each(self, call: Callable[[Service], None], name: str, ws: Connection) -> None:
-        for service in self.services:
-            try:
-                call(service)
-            except Exception as error:
-                log_failure(_log, error, "%s.%s failed for user %r", type(service).__name__, name, ws.user_id)
+        call_each(self.services, "on_disconnect", lambda service: service.on_disconnect(ws, user), ws)
 
     @staticmethod
     def rights_changed(user: Any) -> None:
@@ -368,8 +341,8 @@ class WebSocketServer:
     def statistics(self) -> dict[str, Any]:
         """Return numbers on this process, for operators: see docs/deployment.md. Never switches."""
         services = {channel: service.statistics() for channel, service in self._services.items()}
-        numbers = {**self.hub.statistics(), "is_degraded": self._life.health.is_degraded}
-        return {**numbers, "services": {channel: found for channel, found in services.items() if found}}
+        found = {channel: numbers for channel, numbers in services.items() if numbers}
+        return {**self.hub.statistics(), "is_degraded": self._life.health.is_degraded, "services": found}
 
     # --- life
 

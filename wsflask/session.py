@@ -20,6 +20,7 @@ from itsdangerous import BadSignature
 from mongoengine import Document
 from pymongo import ReadPreference
 
+from .config import Settings
 from .connection import Connection
 from .documents import EndedSession
 from .errors import ConfigError
@@ -42,12 +43,10 @@ _Groups = Callable[[Any], Iterable[str]]
 class Sessions:
     """Name every login on the server, so that a cookie from before its logout opens no socket."""
 
-    def __init__(
-        self, app: Flask, groups: _Groups | None = None, *, memory_days: float = 366.0, timeout: float = 5.0
-    ) -> None:
+    def __init__(self, app: Flask, groups: _Groups | None = None, settings: Settings | None = None) -> None:
         self._app = app
-        self._memory_days = memory_days
-        self._timeout = timeout
+        settings = settings or Settings()
+        self._memory_days, self._timeout = settings.session_memory_days, settings.database_timeout
         self._groups = groups or groups_of
         flask.request_started.connect(_note_beginning, app)
         flask_login.user_logged_in.connect(self._logged_in, app)

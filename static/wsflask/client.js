@@ -75,7 +75,7 @@ export class Client {
     /** The user's clipboard. @readonly */
     this.clipboard = new Clipboard(this.#messenger);
     /** Be in a room with others, and know who is here. @readonly */
-    this.presence = presence(this.#messenger, page);
+    this.presence = presence(this.#messenger, parts);
     this.#documents = new Documents(this.#messenger, parts);
     this.#messenger.route(RESERVED.stream, ({ payload }) => this.#events.emit("stream", payload));
     this.#messenger.route(RESERVED.health, ({ payload }) => this.#degrade(payload?.degraded === true));

@@ -37,9 +37,9 @@ const TAB = "wsflask:tab";
 /**
  * Return `ws.presence`.
  * @param {import("./messenger.js").Messenger} messenger
- * @param {import("./page.js").Page} page
+ * @param {{ page: import("./page.js").Page }} parts
  */
-export function presence(messenger, page) {
+export function presence(messenger, { page }) {
   /** @type {Map<string, Room>} */
   const rooms = new Map();
   let tab = crypto.getRandomValues(new Uint32Array(4)).join(".");

@@ -27,8 +27,9 @@ export class Streams {
   /** @param {{ url: string, clock: import("./clock.js").Clock, page: import("./page.js").Page }} options */
   constructor(options) {
     this.#options = options;
+    const { page, url } = options;
     try {
-      const [at, places] = JSON.parse(this.#storage?.getItem(options.url) ?? "");
+      const [at, places] = JSON.parse(page.sessionStorage?.getItem(url) ?? "");
       if (Math.abs(Date.now() - at) < KEPT_MS) for (const [stream, place] of places) this.#put(stream, place);
     } catch {
       // Nothing was kept, or it cannot be read: the server begins anew.
@@ -71,16 +72,13 @@ export class Streams {
 
   /** Write the places down. Storage that is full or forbidden is done without. */
   save() {
-    this.#savedAt = this.#options.clock.now();
+    const { clock, page, url } = this.#options;
+    this.#savedAt = clock.now();
     try {
-      this.#storage?.setItem(this.#options.url, JSON.stringify([Date.now(), [...this.#places]]));
+      page.sessionStorage?.setItem(url, JSON.stringify([Date.now(), [...this.#places]]));
     } catch {
       // After a reload the server begins anew, or where it could be written last.
     }
-  }
-
-  get #storage() {
-    return this.#options.page.sessionStorage;
   }
 
   /**

@@ -61,7 +61,7 @@ _CHAT = """
   ws.channel("chat").on("message", ({ n }) => heard.chat.push(n));
   ws.channel("chat").on("reset", () => heard.chat.push("reset"));
   ws.notifications.on("arrival", ({ label }) => heard.notes.push(label));
-  ws.on("stream", ({ stream, state, missed }) => stream === "publications" && heard.streams.push(`${state} ${missed}`));
+  ws.on("stream", ({ stream, state, missed }) => heard.streams.push(`${stream} ${state} ${missed}`));
 </script>
 """
 _CLASSIC = """

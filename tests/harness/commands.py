@@ -10,6 +10,8 @@ __all__ = ["Commands"]
 
 #: What the feed asks by itself, and what a client does to keep its connections.
 _ASIDE = ("getMore", "hello", "aggregate", "killCursors", "endSessions")
+#: The collection from which the feed learns, whenever it opens, whose history it reads.
+_EPOCH = "wsflask_feed"
 
 
 class Commands(CommandListener):
@@ -20,7 +22,7 @@ class Commands(CommandListener):
         self.seen: list[tuple[str, str]] = []
 
     def started(self, event: Any) -> None:
-        if event.command_name not in _ASIDE:
+        if event.command_name not in _ASIDE and event.command.get("find") != _EPOCH:
             self.seen.append((event.command_name, str(event.command.get(event.command_name))))
 
     def succeeded(self, event: Any) -> None:

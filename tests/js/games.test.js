@@ -36,7 +36,7 @@ test("every message is surfaced once and in order, or a reset is told; every com
 const FAULTS = {
   "without dedupe": ["streams.js", /if \(places\.some\(.*return;/, ""],
   "that resumes nothing": ["streams.js", 'return resume[0] ? ', "return false ? "],
-  "that forgets its places at a reload": ["streams.js", "this.#storage?.setItem", "this.#storage?.setNothing"],
+  "that forgets its places at a reload": ["streams.js", "page.sessionStorage?.setItem(", "void ("],
   "that writes nothing when the page is left": ["connection.js", /, \(\) => this\.#streams\.save\(\)\)/, ", () => {})"],
   "that takes a ping for streams that are not told yet": ["streams.js", "isPing ? place.isTold", "isPing ? true"],
   "that goes back with a worker that is a little behind": ["streams.js", "known.seq > at", "false"],

@@ -241,9 +241,9 @@ test("places are written at most once a second, and when the page is left or the
   const { ws, server, page, clock } = setUpLoaded();
   const { sessionStorage } = page;
   const writesOf = (act) => {
-    const before = sessionStorage.writes[keyOf(ws)];
+    const before = sessionStorage.writes[ws.url];
     act();
-    return sessionStorage.writes[keyOf(ws)] - before;
+    return sessionStorage.writes[ws.url] - before;
   };
   clock.pass(1_000);
 

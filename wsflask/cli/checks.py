@@ -158,7 +158,7 @@ def _redis(found: dict[str, Any]) -> Iterator[Finding]:
     if policy.startswith("allkeys"):
         yield Finding("warn", subject, f"{policy} may evict the changes; set maxmemory-policy noeviction")
     if 0 < limit < 2 * most:
-        yield Finding("warn", subject, f"maxmemory is {limit:,} bytes; WSFLASK_REDIS_BYTES ({most:,}) may be half of it")
+        yield Finding("warn", subject, f"maxmemory is {limit:,} bytes, less than twice WSFLASK_REDIS_BYTES ({most:,})")
     if found["feed"] != "redis":
         yield Finding("ok", subject, "carries what is not kept; for changes too, set WSFLASK_FEED to 'redis'")
 

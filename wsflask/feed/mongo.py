@@ -66,8 +66,8 @@ class MongoFeed(Feed):
         super().__init__(settings)
         self._progress = Progress()
         self._is_open = False
-        #: Whether the epoch is the database's.
-        self._is_known = False
+        #: Whether the epoch was the database's, and whether it may be another by now.
+        self._is_known, self._is_doubtful = False, True
         self._heard = time.monotonic()
         self._pid = 0
         self._client: MongoClient[dict[str, Any]] | None = None
@@ -85,6 +85,7 @@ class MongoFeed(Feed):
             self._lost = "the process was forked"
         self._pid, self._heard = os.getpid(), time.monotonic()
         self._progress.lose()
+        self._is_doubtful = True
         self._stopped = threading.Event()
         self._client = self._new_client(maxPoolSize=_CONNECTIONS, socketTimeoutMS=_SOCKET_MS)
         timeout = int(self._settings.database_timeout * 1000)
@@ -164,7 +165,8 @@ class MongoFeed(Feed):
     def _open(self, client: MongoClient[dict[str, Any]]) -> Tail:
         """Open the stream where the first of the subscriptions has to go on, else at the present. May switch."""
         options = stage_options(client.admin.command("hello"))
-        self._note_epoch(read_epoch(client, mongoengine.get_db().name))
+        if self._is_doubtful:
+            self._note_epoch(read_epoch(client, mongoengine.get_db().name))
         opened = self._progress.reopen()
         for subscription in self._subscriptions:
             subscription.skip_told()
@@ -180,7 +182,7 @@ class MongoFeed(Feed):
     def _note_epoch(self, epoch: str) -> None:
         """Note whose history it is; another than before is a gap, at the same position."""
         is_other, position = self._is_known and epoch != self._epoch, self._progress.position
-        self._epoch, self._is_known = epoch, True
+        self._epoch, self._is_known, self._is_doubtful = epoch, True, False
         if is_other and position:
             self._dispatch_gap(Gap(position, "the database is another one"))
 
@@ -221,6 +223,7 @@ class MongoFeed(Feed):
                 if self._heard - busy < 2 * _PAUSE:
                     time.sleep(_PAUSE)
                 busy = self._heard
+        self._is_doubtful = self._is_doubtful or tail.is_over
 
     def _goes_on(self, tail: Tail, stopped: threading.Event) -> bool:
         """Return whether the stream is still the one to follow."""
@@ -238,7 +241,7 @@ class MongoFeed(Feed):
 
     def _failed(self, error: Exception) -> None:
         """Note the outage; forget a position that can not be taken up again."""
-        reason = _reason(error)
+        reason, self._is_doubtful = _reason(error), True
         if reason:
             self._lost = reason
             self._progress.lose()

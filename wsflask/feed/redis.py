@@ -32,12 +32,13 @@ __all__ = ["RedisFeed"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds of silence after which a worker follows the database itself: the relay writes ten times a second.
-_SILENCE = 0.7
+#: Seconds of silence after which a worker follows the database itself: the relay writes ten times a second. Twice as
+#: long after each time, up to the last: where all are slow, detours make it worse. As at first after a calm time.
+_SILENCE, _LONGEST, _CALM = 0.7, 2.8, 60.0
 #: Seconds for which what was heard of the relay shows that it goes on.
 _RECENT = 1.0
 #: Seconds without an answer after which the feed no longer counts as live: some more than a detour takes.
-_LIVE = 2.0
+_LIVE = 3.0
 #: Milliseconds a read waits for more: also the longest delay of stop().
 _AWAIT_MS = 100
 #: Frames of one read; each may be some megabytes.
@@ -64,7 +65,8 @@ class RedisFeed(MongoFeed):
         self._stream: RedisStream | None = None
         self._relay: RedisRelay | None = None
         self._relaying: Task | None = None
-        self._silence = _SILENCE * random.uniform(1.0, 1.3)
+        self._silence = _SILENCE
+        self._silent = float("-inf")
         #: The last frame that was heard of, and when.
         self._hint: tuple[Frame, float] | None = None
         self._follows_redis = False
@@ -104,6 +106,11 @@ class RedisFeed(MongoFeed):
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+    @property
+    def heard(self) -> float:
+        """Monotonic time at which Redis, or the database itself, was heard of last."""
+        return self._heard
 
     @property
     def is_live(self) -> bool:
@@ -175,9 +182,14 @@ class RedisFeed(MongoFeed):
         """Hand on what Redis tells; return why that is not everything any more."""
         self._heard, self._follows_redis = time.monotonic(), True
         place = place_of(self._progress.position)
+        if self._heard - self._silent > _CALM:
+            self._silence = _SILENCE
+        patience = self._silence * random.uniform(1.0, 1.3)  # not all at once
         while not stopped.is_set():
             entries = stream.after(place, most=_FRAMES, wait=_AWAIT_MS)
-            if not entries and time.monotonic() - self._heard > self._silence:
+            if not entries and time.monotonic() - self._heard > patience:
+                self._silent = time.monotonic()
+                self._silence = min(2 * self._silence, _LONGEST)
                 return "nobody writes into Redis"
             for entry in entries:
                 wanted = self._progress.wanted

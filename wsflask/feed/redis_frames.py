@@ -136,7 +136,7 @@ def unpack(
             image = None
         elif isinstance(image, bytes):
             image = bson.decode(image, options) if len(image) < _LATE else Late(image, options)
-        else:
+        elif image is False:
             image = None
         told.append((namespace, Change(seq, op, namespace[1], what, image)))
     return Frame(place, fields["s"], reached, covered, told, left_out)

@@ -152,7 +152,7 @@ class RedisRelay:
         database = _only(covered)
         client, options = self._client, stage_options(self._client.admin.command("hello"))
         start = timestamp_of(moment_after(since))
-        tail = Tail(client, database, pipeline_for(covered), start=start, options=options, as_stored=True)
+        tail = Tail(client, database, pipeline_for(covered), start=start, options=options)
         writer = _Writer(self._stream, since, covered, self._heard)
         told: list[tuple[Namespace, Change | Gap]] = []
         checked = busy = time.monotonic()

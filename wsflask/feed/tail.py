@@ -41,7 +41,6 @@ class Tail:
         database: None follows the whole server.
         options: of the stage `$changeStream`.
         max_time: milliseconds the server may search for the first events; None: as long as it takes.
-        as_stored: do not decode documents, however small.
     """
 
     def __init__(
@@ -53,7 +52,6 @@ class Tail:
         start: Timestamp | None = None,
         options: Mapping[str, Any] | None = None,
         max_time: int | None = None,
-        as_stored: bool = False,
     ) -> None:
         stage = dict(options or {})
         if start is not None:
@@ -67,7 +65,6 @@ class Tail:
         self._session = client.start_session(causal_consistency=False)
         self._held: list[tuple[str, Event]] = []
         self._number = _Numbering()
-        self._as_stored = as_stored
         self._is_late = False
         self._last = ""
         command: dict[str, Any] = {
@@ -146,7 +143,7 @@ class Tail:
             self._id = 0  # the connection is lost, and the cursor with it
             raise
         size = len(raw.raw)
-        is_late = self._as_stored or self._is_late or size >= _LARGE
+        is_late = self._is_late or size >= _LARGE
         reply = _Reply(raw["cursor"] if is_late else bson.decode(raw.raw, self.options)["cursor"], size)
         if reply.events:
             self._is_late = size > _LATE * len(reply.events)

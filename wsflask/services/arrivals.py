@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
+
+from bson import ObjectId
 
 from ..connection import Connection
 from ..documents import Notification
@@ -18,6 +21,8 @@ from .inboxes import Inboxes
 from .letters import Arrival, Letters
 
 __all__ = ["STREAM", "Arrivals"]
+
+_log = logging.getLogger(__name__)
 
 #: The stream's name on the wire.
 STREAM = "notifications"
@@ -40,7 +45,9 @@ class Arrivals:
 
     def item(self, seq: str, raw: dict[str, Any]) -> tuple[Arrival, int]:
         """Return the item of a raw notification, and its size in bytes."""
-        arrival = self._known[raw["_id"].binary] = Arrival(self._letters, raw, seq)
+        arrival = self._known.get(raw["_id"].binary)
+        if arrival is None or arrival.seq != seq:
+            arrival = self._known[raw["_id"].binary] = Arrival(self._letters, raw, seq)
         return arrival, arrival.size
 
     def revise(self, change: Change) -> None:
@@ -52,6 +59,16 @@ class Arrivals:
             arrival.is_gone = True
         elif change.document is not None:
             arrival.revise(self._letters, change.document)
+
+    def _item(self, seq: str, raw: dict[str, Any]) -> tuple[Arrival, int]:
+        """Return the item of what the history tells, which may hold anything."""
+        try:
+            return self.item(seq, raw)
+        except Exception:
+            _log.exception("the notification %r cannot be sent", raw["_id"])
+            nothing = Arrival(self._letters, {"_id": ObjectId(bytes(12))}, seq)
+            nothing.is_gone = True
+            return nothing, 0
 
     # --- for the stream
 
@@ -74,7 +91,7 @@ class Arrivals:
 
     def history(self, since: str, until: str) -> Sequence[tuple[str, Arrival, int]]:
         host = self._service.server
-        return inserted(host.feed, Notification, since, until, host.settings, self.item)
+        return inserted(host.feed, Notification, since, until, host.settings, self._item)
 
     def lost(self, ws: Connection) -> None:
         """Do nothing: the count that follows is all there is to say."""

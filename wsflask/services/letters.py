@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
@@ -15,8 +14,12 @@ from .inbox import Inbox
 
 __all__ = ["Arrival", "Letter", "Letters"]
 
+#: Key of the counts: a newer one says all that those before it did.
+_COUNT = "unread"
 #: Messages with a count that are kept for the next who has it too.
 _KEPT = 256
+#: Bytes that the name of a user or group takes, about.
+_NAME = 80
 #: Where an item says whether it was read; quotes inside of a JSON string are escaped, and what follows is ours.
 _IS_READ = b'"is_read":'
 
@@ -57,7 +60,7 @@ class Arrival:
     @property
     def size(self) -> int:
         """Bytes that it takes, about."""
-        return len(self._head) + len(self._tail) + sum(map(len, self.users)) + sum(map(len, self.groups))
+        return len(self._head) + len(self._tail) + _NAME * (len(self.users) + len(self.groups))
 
     def is_for(self, user_id: str, groups: frozenset[str]) -> bool:
         """Return whether the user is to have it."""
@@ -106,7 +109,7 @@ class Letters:
         return self.label(inbox.category)
 
     def _new_count(self, unread: int, label: str, /, is_read: bool = False) -> Message:
-        return Message(self._service.channel, {"unread": unread, "category": label})
+        return Message(self._service.channel, {"unread": unread, "category": label}, key=_COUNT)
 
     @staticmethod
     def _new_missed(arrival: Arrival, _: int, unread: int, label: str, is_read: bool) -> Message:
@@ -117,5 +120,6 @@ class Letters:
         return self._service.server.settings
 
 
-def _names(given: Iterable[str] | None) -> frozenset[str]:
-    return frozenset(given or ())
+def _names(given: Any) -> frozenset[str]:
+    """Return the names in a list that anybody may have written."""
+    return frozenset(name for name in given if isinstance(name, str)) if isinstance(given, list) else frozenset()

@@ -187,7 +187,7 @@ class Mailroom:
             found = unread_among([(box.user_id, box.groups) for box in boxes], states)
             unread = unread_of(boxes, found, self.bulletin, self.letters.category)
             time = session.operation_time
-        return states, unread, moment_end(position_of(time)) if time is not None else ""
+        return states, unread, moment_end(position_of(time)) if time is not None and self._sees_every_write else ""
 
     def _fill(self, box: Box, states: dict[str, Any], unread: dict[bytes, int], as_of: str) -> list[Box]:
         """Load the box and greet those who wait; return what has to be loaded anew."""

@@ -43,6 +43,7 @@ class Presence(Service):
     """
 
     channel = "presence"
+    keeps_publications = False
 
     def __init__(
         self,

@@ -67,7 +67,8 @@ class MongoPresenceStore(PresenceStore):
     def renew(self) -> bool:
         with pymongo.timeout(self._timeout):
             if self.lease:
-                done = self._beats.update_one({"_id": self.lease}, {"$inc": {"beat": 1}})
+                beat = {"$inc": {"beat": 1}, "$set": {"patience": self._patience}}
+                done = self._beats.update_one({"_id": self.lease}, beat)
                 if done.matched_count:
                     return True
             lease = secrets.token_hex(6)

@@ -73,7 +73,7 @@ class Round:
             before, after = box.revise(key, own, was, posted)
             greeted, is_read = box.greeted, False
             if before == after or (is_arrival and before is not None):
-                if not self.seq:
+                if not self.seq or (addressees is not None and box not in addressees):
                     continue
                 if not (greeted := tuple(filter(self._streams_to, greeted))):
                     continue
