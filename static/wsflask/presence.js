@@ -138,7 +138,10 @@ export class Room {
    */
   #ask(action) {
     if (this.#messenger.state !== "open") return;
-    this.#messenger.ask(PRESENCE, { action, data: this.#data }, { lost: "resend" }, (error, answer) => {
+    // What a lost connection took with it is not repeated: it would come before the next join, which tells it all.
+    const lost = action === "join" ? "resend" : undefined;
+    this.#messenger.ask(PRESENCE, { action, data: this.#data }, { lost }, (error, answer) => {
+      if (error?.code === "unknown") return;
       if (error) this.#events.emit("error", error);
       else if (answer.payload) this.hear(answer.payload);
     });

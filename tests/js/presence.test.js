@@ -63,6 +63,21 @@ test("after a lost connection a room is joined again as it is then, and its memb
   assert.deepEqual(users(room), ["bob"]);
 });
 
+test("what was on its way with a lost connection is told by the next join, and is no error", () => {
+  const world = setUpOpen();
+  const room = world.ws.presence("a", { n: 1 });
+  const errors = collect(room, "error");
+  world.server.answer(load("a"));
+
+  room.update({ n: 2 });
+  world.server.end();
+  world.comeBack();
+  world.server.welcome();
+
+  assert.deepEqual(asked(world.server).map(({ action, data }) => [action, data.meta]), [["join", { n: 2 }]]);
+  assert.deepEqual(errors, []);
+});
+
 test("a room that was left is not joined again", () => {
   const world = setUpOpen();
   const room = world.ws.presence("a");
