@@ -397,6 +397,22 @@ def test_a_relay_that_was_killed_goes_on_where_it_was(stage: Stage) -> None:
     assert len(actor.on("stream")) == 1
 
 
+def test_one_that_makes_no_sense_keeps_nobody_from_the_others(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = come_and_go(stage)
+    KeptPublication._get_collection().insert_one({"channel": "chat"})
+    publish("after it")
+    settle(stage)
+    stage.server._relay.stream.begin(stage.server.feed.position)  # as in a worker that was not there
+
+    actor = stage.connect("ada", query=place)
+
+    wait_until(lambda: told(actor) == ["after it"])
+    assert stream(actor)["payload"]["state"] == "resumed"
+    assert "cannot be sent" in caplog.text
+
+
 def test_a_client_that_is_gone_before_it_is_welcomed_is_not_kept(stage: Stage) -> None:
     link = MemoryLink(is_threaded=True)
     link.is_broken = True
