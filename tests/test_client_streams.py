@@ -54,7 +54,7 @@ def sign_in(context: BrowserContext, server: harness.WebServer, name: str) -> Pa
 def open_chat(page: Page, server: harness.WebServer) -> Page:
     """Load the page, and wait until it has heard of both of its streams."""
     page.goto(f"{server.base_url}/chat")
-    page.wait_for_function("window.heard?.streams.length === 2")
+    page.wait_for_function("window.heard?.streams.length >= 2")
     return page
 
 
@@ -85,7 +85,7 @@ def test_a_page_that_is_loaded_again_hears_what_it_missed(context: BrowserContex
     say(speaker, 5)
     page.wait_for_function("heard.chat.at(-1) === 5 && heard.notes.at(-1) === 'note 5'")
     page.reload()
-    page.wait_for_function("window.heard?.streams.length === 2")
+    page.wait_for_function("window.heard?.streams.length >= 2")
     assert page.evaluate("[heard.chat, heard.notes]") == [[], []]
 
 
@@ -94,7 +94,6 @@ def test_nothing_is_lost_or_heard_twice_while_workers_are_killed_and_pages_loade
 ) -> None:
     speaker = open_chat(sign_in(context, server, "bea"), server)
     listener, traveller = open_chat(context.new_page(), server), open_chat(context.new_page(), server)
-    heard: list[int] = []
 
     for start in range(100, 160, 20):
         numbers = list(range(start, start + 20))
@@ -106,7 +105,6 @@ def test_nothing_is_lost_or_heard_twice_while_workers_are_killed_and_pages_loade
             first,
         )
         kill_workers(server)
-        heard += traveller.evaluate("heard.chat")
         traveller.goto("about:blank")
         assert speaker.evaluate("said") == first
         say(speaker, *numbers[10:])
@@ -116,8 +114,8 @@ def test_nothing_is_lost_or_heard_twice_while_workers_are_killed_and_pages_loade
     spoken = speaker.evaluate("heard.chat")
     assert sorted(spoken) == list(range(100, 160)), "a command was lost, or applied twice"
     assert listener.evaluate("[heard.chat, heard.notes]") == [spoken, [f"note {n}" for n in spoken]]
-    traveller.wait_for_function("(n) => heard.chat.length === n", arg=60 - len(heard))
-    assert heard + traveller.evaluate("heard.chat") == spoken
+    traveller.wait_for_function("before.length + heard.chat.length === 60")
+    assert traveller.evaluate("[...before, ...heard.chat]") == spoken
     assert "reset" not in str(listener.evaluate("heard.streams") + traveller.evaluate("heard.streams"))
 
 

@@ -98,12 +98,18 @@ def test_pywsgi_serves_with_one_call_more(
     check_deploy(server, sockets)
 
 
-def start_nginx(folder: Path, servers: Servers, backend: WebServer, *, top: str = "") -> WebServer:
-    """Start nginx as the page configures it, without its TLS, in front of a server."""
+def start_nginx(folder: Path, servers: Servers, *backends: WebServer, top: str = "") -> WebServer:
+    """Start nginx as the page configures it, without its TLS, in front of one server or two."""
     nginx = require_program("nginx")
     port = free_port()
-    site = block(PAGE, "nginx", "unix:/run/ui/ui.sock")
-    site = site.replace("443 ssl", f"127.0.0.1:{port}").replace("unix:/run/ui/ui.sock", f"127.0.0.1:{backend.port}")
+    one, several = block(PAGE, "nginx", "unix:/run/ui/ui.sock"), block(PAGE, "nginx", "least_conn")
+    if len(backends) == 1:
+        site = one.replace("unix:/run/ui/ui.sock", f"127.0.0.1:{backends[0].port}")
+    else:
+        site = one[: one.index("upstream")] + several
+        for number, backend in enumerate(backends, 11):
+            site = site.replace(f"10.0.0.{number}:8101", f"127.0.0.1:{backend.port}")
+    site = site.replace("443 ssl", f"127.0.0.1:{port}")
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
@@ -138,6 +144,33 @@ def _let_in(sockets: Sockets, front: WebServer) -> WebSocketClient | None:
         if refused.status_code != 503:
             raise
         return None
+
+
+def test_a_machine_that_ends_is_not_asked_again_by_nginx(
+    folder: Path, env: dict[str, str], servers: Servers, sockets: Sockets
+) -> None:
+    machines = [servers.gunicorn("ui:app", env=env) for _ in range(2)]
+    front = start_nginx(folder, servers, *machines)
+    cookie = login(front.base_url, "5")
+    tabs = [sockets.connect(front.ws_url, cookie=cookie) for _ in range(6)]
+    for tab in tabs:
+        tab.expect("welcome")
+
+    machines[0].signal(signal.SIGTERM)
+    others = [sockets.connect(front.ws_url, cookie=cookie) for _ in range(6)]
+
+    for tab in others:
+        tab.expect("welcome")
+    machines[0].process.wait(10)
+    codes = [_code_of(tab) for tab in tabs]
+    assert sorted(set(codes)) == [0, 1012]
+
+
+def _code_of(tab: WebSocketClient) -> int:
+    """Return the close code; 0: the connection is open."""
+    while tab.receive(0.1) is not None:
+        pass
+    return tab.close_code or 0
 
 
 def test_a_reload_of_nginx_leaves_websockets_alone_until_its_own_deadline(

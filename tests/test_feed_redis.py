@@ -103,7 +103,7 @@ def test_one_worker_reads_the_database_for_all(workers: Workers, database: Datab
     assert arrived[0] == arrived[1] == arrived[2] == arrived[3]
     assert [feed.follows_redis for feed in feeds] == [True] * 4
     assert sum(feed.is_relay for feed in feeds) == 1
-    assert change_streams(database) == 1
+    assert wait_until(lambda: change_streams(database) == 1)  # one that is just changing hands is not counted
 
 
 def test_what_another_worker_wants_already_needs_no_detour(workers: Workers, database: Database) -> None:

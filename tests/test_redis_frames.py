@@ -69,6 +69,22 @@ def test_large_documents_are_left_out_and_so_are_those_that_find_no_room() -> No
     assert images[1] is None
 
 
+def test_a_large_document_is_left_out_however_it_came() -> None:
+    small = {"_id": 1, "x": "x" * 100}
+    told: list[tuple[Namespace, Change | Gap]] = [
+        (GATES, Change(seq(5), "I", "gates", 1, small)),
+        (GATES, Change(seq(6), "I", "gates", 2, {"_id": 2, "x": "x" * 300_000})),
+        (GATES, Gap(seq(7), "dropped", "gates")),
+    ]
+
+    body = pack(seq(4), BOTH, told, OPTIONS)
+    frame = unpack(body, "9-0", seq(9), OPTIONS, BOTH)
+
+    assert len(body) < 1000
+    assert frame.left_out == [1]
+    assert [frame.told[0], frame.told[2]] == [told[0], told[2]]
+
+
 def test_more_than_a_frame_can_tell_is_a_gap_for_each_collection() -> None:
     told = [(GATES if n % 2 else LOUNGES, Change(f"{seq(5)}.{n:04d}", "D", "x", n, None)) for n in range(50_001)]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flask import Blueprint, Flask, Response
 from flask.sansio.app import App
@@ -33,7 +32,7 @@ from .reception import Reception
 from .roster import make_services
 from .service import Service
 from .services.relay import Relay
-from .session import Sessions, groups_of
+from .session import Sessions, derived_key, groups_of
 from .stopping import HttpServer, when_signalled
 from .streams.place import places_in
 from .transport.crew import Crew
@@ -42,13 +41,9 @@ from .transport.link import Link, Owner
 from .transport.route import prepare
 from .written import stamp
 
-if TYPE_CHECKING:
-    from .feed.bus import Bus
-
 __all__ = ["WebSocketServer"]
 
 _log = logging.getLogger(__name__)
-
 
 
 class WebSocketServer:
@@ -79,7 +74,7 @@ class WebSocketServer:
         #: The settings of the application.
         self.settings = Settings()
         #: What carries messages that are not kept past the database, if there is Redis.
-        self.bus: Bus | None = None
+        self.bus = create_bus(self.settings, b"", lambda _: None)
         #: The blueprint to register: the websocket route and the JS client.
         self.blueprint: Blueprint = make_blueprint(self)
         self._given = services
@@ -164,8 +159,7 @@ class WebSocketServer:
     @property
     def secret(self) -> bytes:
         """Key for values that clients hand back, derived from SECRET_KEY; the same in every worker."""
-        key = self._app.secret_key if self._app is not None else ""
-        return hashlib.sha256(b"wsflask\0" + (key.encode() if isinstance(key, str) else bytes(key or b""))).digest()
+        return derived_key(self._app.secret_key if self._app is not None else "")
 
     @property
     def patience(self) -> float:
@@ -361,15 +355,9 @@ class WebSocketServer:
     def drain_on_signals(self, http_server: HttpServer) -> None:
         """Have SIGTERM, SIGINT, SIGQUIT and SIGHUP end a `gevent.pywsgi.WSGIServer`, with a goodbye to every client.
 
-        To be called in the main thread, before `http_server.serve_forever()`, which returns at such a signal. Under
-        gunicorn there is nothing to call.
+        To be called in the main thread, before `http_server.serve_forever()`, which returns at such a signal.
         """
-
-        def leave() -> None:
-            http_server.close()
-            self.drain()
-
-        when_signalled(leave)
+        when_signalled(http_server.close, self.drain)
 
     def stop(self) -> None:
         """Drain, then end the services and the feed of this process. May switch; may be called twice."""

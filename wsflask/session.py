@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import secrets
@@ -27,7 +28,7 @@ from .errors import ConfigError
 from .identity import Identity
 from .outage import log_failure
 
-__all__ = ["Sessions", "groups_of", "is_signed_in"]
+__all__ = ["Sessions", "derived_key", "groups_of", "is_signed_in"]
 
 _log = logging.getLogger(__name__)
 
@@ -250,6 +251,12 @@ def _whole(seconds: int) -> float:
 def _shared(groups: frozenset[str]) -> frozenset[str]:
     """Return the one set for all who are in the same groups, or in none: each takes a few hundred bytes."""
     return groups
+
+
+def derived_key(secret_key: str | bytes | None) -> bytes:
+    """Return wsflask's own key, derived from the application's."""
+    key = secret_key.encode() if isinstance(secret_key, str) else bytes(secret_key or b"")
+    return hashlib.sha256(b"wsflask\0" + key).digest()
 
 
 def groups_of(user: Any) -> Iterable[str]:

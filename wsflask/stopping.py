@@ -20,8 +20,13 @@ class HttpServer(Protocol):
     def close(self) -> None: ...
 
 
-def when_signalled(then: Callable[[], None]) -> None:
-    """Call `then` in a greenlet at each signal to end. For the main thread of a patched process."""
+def when_signalled(*then: Callable[[], None]) -> None:
+    """Do these, in a greenlet, at each signal to end. For the main thread of a patched process."""
+
+    def end() -> None:
+        for step in then:
+            step()
+
     for name in _NAMES:
         if (number := getattr(signal, name, None)) is not None:
-            gevent.signal_handler(number, then)
+            gevent.signal_handler(number, end)

@@ -58,6 +58,8 @@ _CHAT = """
   import { connect } from "%s";
   window.ws = connect();
   window.heard = { chat: [], notes: [], streams: [] };
+  window.before = JSON.parse(sessionStorage.before ?? "[]");
+  addEventListener("pagehide", () => { sessionStorage.before = JSON.stringify([...before, ...heard.chat]); });
   ws.channel("chat").on("message", ({ n }) => heard.chat.push(n));
   ws.channel("chat").on("reset", () => heard.chat.push("reset"));
   ws.notifications.on("arrival", ({ label }) => heard.notes.push(label));

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -99,7 +99,21 @@ def pack(
             else:
                 room -= len(image)
         entries.append([item.seq, item.op, number, item.id, image])
-    return bson.encode({"s": since, "w": "\0".join(map(text_of, names)), "e": entries}, codec_options=options)
+    body = bson.encode({"s": since, "w": "\0".join(map(text_of, names)), "e": entries}, codec_options=options)
+    if len(body) > _LARGE + _LATE * len(entries) and any(_is_decoded(item) for _, item in told):
+        return pack(since, names, [(namespace, _encoded(item, options)) for namespace, item in told], options)
+    return body
+
+
+def _is_decoded(item: Change | Gap) -> bool:
+    return isinstance(item, Change) and isinstance(item.image, dict)
+
+
+def _encoded(item: Change | Gap, options: CodecOptions[Any]) -> Change | Gap:
+    """Return a change with its document as BSON, so that its size is known."""
+    if isinstance(item, Change) and isinstance(item.image, dict):
+        return replace(item, image=Late(bson.encode(item.image, codec_options=options), options))
+    return item
 
 
 def bounded(told: list[tuple[Namespace, Change | Gap]]) -> list[tuple[Namespace, Change | Gap]]:

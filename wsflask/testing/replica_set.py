@@ -151,8 +151,11 @@ class ReplicaSet:
         self.await_primary()
 
     def freeze(self, number: int) -> None:
-        """Stop a member in its tracks (SIGSTOP): it holds its connections, and answers nothing."""
+        """Stop a member in its tracks (SIGSTOP): it holds its connections, and answers nothing. May switch."""
         os.kill(self._pid(number), signal.SIGSTOP)
+        deadline = time.monotonic() + 2.0
+        while not self.is_frozen(number) and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def thaw(self, number: int) -> None:
         """Let it go on."""
