@@ -21,6 +21,7 @@ from tests import harness
 from tests.apps.chat import Chat
 from tests.apps.echo import URI, Person
 from tests.harness import PATIENCE, Commands, Database, wait_until
+from tests.harness.links import MemoryLink
 from tests.harness.stage import Actor, Stage
 from wsflask.documents import KeptPublication
 from wsflask.embedded import EmbeddedMongo
@@ -29,6 +30,7 @@ from wsflask.feed.base import Feed
 from wsflask.feed.epoch import COLLECTION
 from wsflask.feed.positions import position_of, timestamp_of
 from wsflask.hub import EVERYONE, Recipients
+from wsflask.identity import Identity
 from wsflask.services.clipboard import Clipboard
 from wsflask.services.notifier import Notifier
 from wsflask.streams.place import Place, query_of
@@ -393,6 +395,32 @@ def test_a_relay_that_was_killed_goes_on_where_it_was(stage: Stage) -> None:
     wait_until(lambda: 3 in told(actor))
     assert told(actor) == [1, 2, 3]
     assert len(actor.on("stream")) == 1
+
+
+def test_one_that_makes_no_sense_keeps_nobody_from_the_others(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = come_and_go(stage)
+    KeptPublication._get_collection().insert_one({"channel": "chat"})
+    publish("after it")
+    settle(stage)
+    stage.server._relay.stream.begin(stage.server.feed.position)  # as in a worker that was not there
+
+    actor = stage.connect("ada", query=place)
+
+    wait_until(lambda: told(actor) == ["after it"])
+    assert stream(actor)["payload"]["state"] == "resumed"
+    assert "cannot be sent" in caplog.text
+
+
+def test_a_client_that_is_gone_before_it_is_welcomed_is_not_kept(stage: Stage) -> None:
+    link = MemoryLink(is_threaded=True)
+    link.is_broken = True
+
+    stage.server.handler(link, identity=Identity(None, "ada", frozenset(), "s"), form="v1")
+
+    assert len(stage.server.hub) == 0
+    assert not stage.server._relay._expected
 
 
 def test_a_thousand_who_come_at_once_share_one_look_into_the_history(

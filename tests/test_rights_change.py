@@ -232,6 +232,38 @@ def test_a_user_is_found_by_the_key_of_his_document_too(guild: Guild, *, by_key:
     assert bob.is_open
 
 
+def test_what_waits_for_one_who_has_left_its_group_is_dropped(guild: Guild) -> None:
+    slow, other = guild.enter(member(groups=["staff", "crew"])), guild.enter(member("bob", groups=["staff"]))
+    guild.settle()
+    link_of(slow).capacity = 0
+    guild.judge.publish("of the staff", to=Recipients(groups=("staff",)), keep=60)
+    wait_until(lambda: slow.waiting_bytes and b"of the staff" in link_of(other).taken)
+
+    Member._get_collection().update_one({"_id": "ada"}, {"$set": {"groups": ["crew"]}})
+    wait_until(lambda: not slow.is_open)
+    link_of(slow).take(1 << 20)
+
+    assert slow.close_code == 4002
+    assert b"of the staff" not in link_of(slow).taken
+    assert other.is_open
+
+
+def test_what_waits_for_one_who_has_joined_a_group_stays(guild: Guild) -> None:
+    slow = guild.enter(member(groups=["staff"]))
+    guild.settle()
+    link_of(slow).capacity = 0
+    guild.judge.publish("of the staff", to=Recipients(groups=("staff",)), keep=60)
+    wait_until(lambda: slow.waiting_bytes)
+
+    Member._get_collection().update_one({"_id": "ada"}, {"$set": {"groups": ["crew", "staff"]}})
+    wait_until(lambda: guild.judge.judged)
+    link_of(slow).take(1 << 20)
+
+    assert slow.is_open
+    assert b"of the staff" in link_of(slow).taken
+    slow.peer_gone()
+
+
 # --- who may not stay
 
 

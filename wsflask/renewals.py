@@ -137,9 +137,12 @@ class Renewals:
             for connection in connections:
                 if wanted[user_id] or connection.identity.differs(now):
                     changed.add(user_id)
+                    has_lost_group = not connection.groups <= now.groups
                     if self._office.hub.become(connection, now.in_session_of(connection.identity)):
                         connection.identity.loaded = 0.0
-                        self.tell(connection)
+                        # What still waits for him may have been for a group that he has left.
+                        if not (has_lost_group and connection.revoke()):
+                            self.tell(connection)
         for connection in list(self._office.closing):
             if connection.user_id in changed:
                 connection.revoke()

@@ -244,6 +244,8 @@ class WebSocketServer:
             self._people.entered(connection)
             if self._relay.has_ended(connection.identity.session_id):
                 connection.close(CloseCode.SESSION_ENDED, "signed out")
+            elif not connection.is_open:  # it was gone before it could be welcomed
+                self.left(connection)
 
     def is_full(self) -> str | None:
         """Return why no further client is taken now, or None."""

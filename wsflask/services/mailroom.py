@@ -286,7 +286,9 @@ class Mailroom:
         with self._lock:
             if not self.stream.add(seq, arrival, size):
                 return
-            boxes = [box for box in self.inboxes.all() if arrival.is_for(box.user_id, box.groups)]
+            named = {"users": arrival.users, "groups": arrival.groups}
+            boxes = self.inboxes.all() if arrival.everyone else self.inboxes.addressed(named)
+            boxes = [box for box in boxes if arrival.is_for(box.user_id, box.groups)]
             self._send(boxes, arrival.message, forms=(V1,), key=arrival.key)
 
     def _post(self, change: Change) -> int | None:

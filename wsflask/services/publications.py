@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from ..streams.history import inserted
 from ..streams.place import epoch_of
 
 __all__ = ["STREAM", "Kept", "Publications", "recipients_of"]
+
+_log = logging.getLogger(__name__)
 
 #: The stream's name on the wire.
 STREAM = "publications"
@@ -68,7 +71,15 @@ class Publications:
 
     def history(self, since: str, until: str) -> Sequence[tuple[str, Kept, int]]:
         host = self._host()
-        return inserted(host.feed, KeptPublication, since, until, host.settings, self.item)
+        return inserted(host.feed, KeptPublication, since, until, host.settings, self._item)
+
+    def _item(self, seq: str, raw: dict[str, Any]) -> tuple[Kept, int]:
+        """Return the item of what the history tells, which may hold anything."""
+        try:
+            return self.item(seq, raw)
+        except Exception:
+            _log.exception("the publication %r cannot be sent", raw["_id"])
+            return Kept(False, frozenset(), frozenset(), Message(STREAM), 0.0), 0
 
     def turn_away(self, connections: Iterable[Connection]) -> None:
         turn_away(connections)

@@ -24,6 +24,8 @@ class Journal(Generic[Item]):
     def __init__(self, most: int, most_bytes: int) -> None:
         #: Position after which every item is known; "" before `begin`.
         self.floor = ""
+        #: Whether something has had to give way: what was before the floor has no room any more.
+        self.is_full = False
         self._most = 2 * most
         self._most_bytes = 2 * most_bytes
         self._seqs: list[str] = []
@@ -42,7 +44,7 @@ class Journal(Generic[Item]):
 
     def begin(self, position: str) -> None:
         """Forget everything; what happens after the moment of the position will be known."""
-        self.floor = moment_end(position) if position else ""
+        self.floor, self.is_full = moment_end(position) if position else "", False
         self._seqs, self._entries, self._first, self._bytes = [], [], 0, 0
 
     def add(self, seq: str, item: Item, size: int) -> bool:
@@ -66,7 +68,7 @@ class Journal(Generic[Item]):
                 continue  # of the floor's own moment, and known
             room, room_bytes = room - 1, room_bytes - entry[2]
             if room < 0 or room_bytes < 0:
-                floor = entry[0]
+                floor, self.is_full = entry[0], True
                 break
             taken.append(entry)
         self._entries = [*reversed(taken), *own]
@@ -83,6 +85,7 @@ class Journal(Generic[Item]):
 
     def _drop_first(self) -> None:
         self.floor, _, size = self._entries[self._first]
+        self.is_full = True
         self._first += 1
         self._bytes -= size
         if self._first > len(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import re
@@ -34,6 +35,7 @@ class Place:
 LOST: Final = Place("", "")
 
 
+@functools.lru_cache(maxsize=4096)
 def epoch_of(secret: bytes, stream: str, user_id: str, feed_epoch: str) -> str:
     """Return what binds the positions of a stream to its user and to the database: 12 hex digits."""
     bound = f"{stream}\0{feed_epoch}\0{user_id}".encode("utf-8", "surrogatepass")

@@ -1,0 +1,146 @@
+"""What a stream asks of the history, and how it goes on behind a gap."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from wsflask.feed.positions import moment_of
+from wsflask.protocol.messages import Message
+from wsflask.streams.place import Place
+from wsflask.streams.stream import Stream
+
+
+def at(second: int, part: int = 0) -> str:
+    return f"{(second << 32) + part:020d}"
+
+
+class Past:
+    """A service with a history of one message each second; it counts how often that is read."""
+
+    def __init__(self, **settings: Any) -> None:
+        limits = {"stream_history": 5, "stream_history_bytes": 10_000, "stream_patience": 5.0, "outbox_bytes": 10_000}
+        source: Any = self
+        self.stream: Stream[int] = Stream(
+            "chat", source, threading.RLock(), SimpleNamespace(**{**limits, **settings}), lambda: None, pause=self.pause
+        )
+        self.reads: list[str] = []
+        self.pauses = 0
+
+    def come(self, seq: str) -> list[str]:
+        """Have a client come back with a place; return the states that it was told."""
+        client = Client(seq)
+        ws: Any = client
+        self.stream.enter(ws, lambda: None)
+        while self.stream.catch_up():
+            pass
+        return client.states
+
+    def pause(self) -> None:
+        self.pauses += 1
+
+    def history(self, since: str, until: str) -> Sequence[tuple[str, int, int]]:
+        self.reads.append(since)
+        seconds = range(1, int(moment_of(until)) // (1 << 32) + 1)
+        return [(at(second), second, 10) for second in seconds if since < at(second)]
+
+    def channels(self) -> list[str]:
+        return ["chat"]
+
+    def epoch(self, user_id: str) -> str:
+        return "epoch"
+
+    def addressed(self, item: int) -> Any:
+        return SimpleNamespace(everyone=True, users=frozenset(), groups=frozenset())
+
+    def message(self, ws: Any, seq: str, item: int) -> Message:
+        return Message("chat", item, seq=seq)
+
+    def lost(self, ws: Any) -> None:
+        pass
+
+
+class Client:
+    """A connection with a place."""
+
+    form, user_id, groups, is_open, waiting_bytes = "v1", "ada", frozenset[str](), True, 0
+
+    def __init__(self, seq: str) -> None:
+        self.resume = {"chat": Place("epoch", seq)}
+        self.states: list[str] = []
+
+    def send(self, message: Message) -> None:
+        if message.channel == "stream":
+            self.states.append(json.loads(message.payload_json)["state"])
+
+    def hold(self) -> None:
+        pass
+
+    release = hold
+
+
+def test_what_is_too_much_to_be_remembered_is_not_read_for_each_who_comes() -> None:
+    past = Past()
+    past.stream.begin(at(100))
+    for second in range(101, 150):
+        past.stream.add(at(second), second, 10)
+
+    states = [past.come(at(120, part)) for part in range(50)]
+
+    assert states == [["reset"]] * 50
+    assert past.reads == []
+
+
+def test_earlier_messages_are_read_once_while_there_is_room() -> None:
+    past = Past()
+    past.stream.begin(at(100))
+    for second in range(101, 105):
+        past.stream.add(at(second), second, 10)
+
+    assert [past.come(at(97)), past.come(at(98)), past.come(at(60)), past.come(at(61))] == [
+        ["resumed"], ["resumed"], ["reset"], ["reset"],
+    ]  # fmt: skip
+    assert past.reads == [at(97), at(60)]
+
+
+def test_a_feed_that_goes_on_at_an_earlier_position_is_a_reset_and_nothing_is_dropped_after_it() -> None:
+    past = Past()
+    past.stream.begin(at(100))
+    past.stream.add(at(101), 101, 10)
+    client: Any = Client(at(101))
+
+    told = past.stream.go_on(at(50), lambda *entry: None, lambda: [client])
+
+    assert told == [client]
+    assert client.states == ["reset"]
+    assert past.stream.add(at(51), 51, 10)
+
+
+def test_others_have_their_turn_while_a_gap_is_told_late() -> None:
+    past = Past()
+    past.stream.begin(at(100))
+    late: list[int] = []
+
+    told = past.stream.go_on(at(120), lambda seq, item, size: late.append(item), list)
+
+    assert told == []
+    assert late == list(range(101, 121))
+    assert past.pauses == 20
+
+
+def test_others_have_their_turn_between_those_who_missed_much() -> None:
+    past = Past(stream_history=1000, stream_history_bytes=100_000)
+    past.stream.begin(at(100))
+    for second in range(101, 191):
+        past.stream.add(at(second), second, 10)
+    clients: list[Any] = [Client(f"{at(100)}.999999999") for _ in range(9)]
+    for client in clients:
+        past.stream.enter(client, lambda: None)
+
+    past.stream.catch_up()
+
+    assert [client.states for client in clients] == [["resumed"]] * 9
+    assert past.pauses == 3
