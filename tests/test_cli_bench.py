@@ -114,7 +114,8 @@ def test_json_has_all_figures_for_machines(desk: WebServer) -> None:
         assert 0 < connects[name]["p50"] <= connects[name]["p99"] <= connects[name]["max"]
     assert pings["sent"] == pings["round_trip_ms"]["count"] >= 5
     assert (pings["allowed_per_second"], pings["skipped"], pings["refused"]) == (120, 0, {})
-    assert received["messages"] == 6 * 2 + pings["sent"]
+    # welcome, the place in each of two streams, the count
+    assert received["messages"] == 6 * 4 + pings["sent"]
     assert received["bytes"] > 6 * 200 + pings["sent"] * 20
     assert 0.5 < received["seconds"] < 20
 

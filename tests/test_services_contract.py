@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import flask_login
 import gevent
@@ -142,6 +142,11 @@ def test_a_service_without_a_server_says_so() -> None:
         Echo().server  # noqa: B018 - the property raises
 
 
+def test_positions_of_a_service_are_not_mixed_with_those_of_publications() -> None:
+    with pytest.raises(ConfigError, match="Echo sends positions of its own"):
+        Echo().send(cast(Connection, None), {}, seq="7")
+
+
 def test_the_blueprint_can_be_registered_by_hand() -> None:
     app = application()
     server = WebSocketServer(services=[Echo])
@@ -167,6 +172,8 @@ def test_init_app_takes_the_application_later() -> None:
 
 class Noted(Service):
     """Notes its calls; fails where it is told to."""
+
+    keeps_publications = False
 
     def __init__(self, channel: str, told: list[tuple[str, str]], *, fails_in: str = "") -> None:
         super().__init__()

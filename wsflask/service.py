@@ -128,7 +128,17 @@ class Service:
         return {}
 
     def send(self, ws: Connection, payload: Any, *, seq: str | None = None) -> None:
-        """Send to one client of this process; never blocks."""
+        """Send to one client of this process; never blocks.
+
+        Args:
+            seq: a position of the service's own, for clients that resume by themselves.
+
+        Raises:
+            ConfigError: clients would take it for a place among the publications that are kept.
+        """
+        if seq is not None and self.keeps_publications:
+            name = type(self).__name__
+            raise ConfigError(f"{name} sends positions of its own (seq=); it has to say keeps_publications = False")
         ws.send(Message(self.channel, payload, seq=seq))
 
     def once(self, ws: Connection, message: Any, apply: Callable[[], Any]) -> Any:
