@@ -98,6 +98,7 @@ import pytest
 
 from shop import Order, User
 from wsflask import Notification, Notifier
+from wsflask.testing import Faults, Proxy
 
 
 def test_a_notification_arrives(live_server, ada):
@@ -192,6 +193,25 @@ def test_a_killed_worker_loses_no_command(wsflask_servers, wsflask_database, ada
     ws.reconnect()
 
     assert [entry["data"] for entry in ws.request("clipboard", add)["payload"]] == ["one"]
+
+
+def test_what_was_missed_behind_a_bad_network_comes_once(wsflask_servers, wsflask_database, ada, app):
+    served = wsflask_servers.gunicorn("shop:app", env={"SHOP_SERVED": wsflask_database})
+
+    with Proxy(served.port, seed=7) as proxy:
+        proxy.set(Faults(delay=(0.0, 0.05), cut_after=2.0, resets=0.3))
+        client = served.client(app, port=proxy.port)
+        client.login(ada)
+        ws = client.connect()
+        ws.expect("notifications", {"unread": 0})
+        assert ws.expect_close() == 1006
+
+        Notifier.notify(Notification(message="Hello", users=[ada.get_id()]))
+        proxy.set(Faults())
+        ws.reconnect()
+
+        ws.expect("notifications", {"last": {"label": "Hello"}})
+        ws.expect("stream", {"stream": "notifications", "state": "resumed", "missed": 1})
 """,
 }
 
@@ -264,6 +284,6 @@ def test_the_examples_of_the_documentation_are_those_that_run() -> None:
     blocks = (ROOT / "docs/testing.md").read_text().split("```python\n")[1:]
     examples = [block.partition("```")[0].rstrip("\n") for block in blocks]
 
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         assert any(example in text for text in _PROJECT.values()), example

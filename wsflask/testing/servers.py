@@ -50,9 +50,14 @@ class WebServer:
         """Where wsflask's websocket is when the blueprint has its default prefix."""
         return f"ws://127.0.0.1:{self.port}/wsflask/ws"
 
-    def client(self, app: Flask | None = None) -> Client:
-        """Return a new browser; `app`: the application that is served, loaded in this process too, for `login`."""
-        return Client(self.base_url, app, self._sockets)
+    def client(self, app: Flask | None = None, *, port: int | None = None) -> Client:
+        """Return a new browser.
+
+        Args:
+            app: the application that is served, loaded in this process too, for `login`.
+            port: of a `Proxy` in front; None: the server's own.
+        """
+        return Client(f"http://127.0.0.1:{port or self.port}", app, self._sockets)
 
     def await_answers(self, path: str = "/", *, timeout: float = 3 * PATIENCE) -> None:
         """Return when HTTP is answered; fail with the server's log when it is not."""
