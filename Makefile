@@ -38,7 +38,7 @@ test: $(VENV)/installed-test node_modules/.installed
 	$(call say,Look for what the tests start: mongod$(,) a browser$(,) node)
 	@$(BIN)/python scripts/check_machine.py
 	$(call say,Run the tests: in Python$(,) in node and in the browser)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python scripts/run_tests.py $(ARGS)
 
 lint: $(VENV)/installed-test node_modules/.installed
 	$(call say,Check style and types)

@@ -7,6 +7,7 @@ monkey.patch_all()
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import mongoengine
@@ -14,9 +15,19 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests import harness
+from tests.harness.shares import run_share
 from wsflask import outage
 from wsflask.embedded import EmbeddedMongo
 from wsflask.errors import ConfigError
+
+
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Take part in a run that several processes share (`scripts/run_tests.py`)."""
+    folder = os.environ.get("WSFLASK_TEST_SHARES")
+    if folder is None or session.config.option.collectonly or session.testsfailed:
+        return None
+    run_share(session, Path(folder))
+    return True
 
 
 @pytest.fixture(scope="session")
