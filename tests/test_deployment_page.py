@@ -157,6 +157,7 @@ def test_a_machine_that_ends_is_not_asked_again_by_nginx(
         tab.expect("welcome")
 
     machines[0].signal(signal.SIGTERM)
+    wait_until(lambda: 1012 in [_code_of(tab) for tab in tabs])
     others = [sockets.connect(front.ws_url, cookie=cookie) for _ in range(6)]
 
     for tab in others:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,10 +71,20 @@ class Room:
         return [user for user, client in self.clients.items() if client.close_code is not None]
 
     def fill(self) -> None:
-        """Have users on each of two workers; everybody knows of all."""
-        for number in range(12):
+        """Have four users and more on each of two workers; everybody knows of all."""
+        number = 0
+        while number < 12 or min(_connections_of(pid, self.server.port) for pid in self.server.workers()) < 4:
+            assert number < 60, "one worker takes them all"
             self.join(f"u{number}")
+            number += 1
         wait_until(lambda: all(self.known_to(user) == self.clients.keys() for user in self.clients))
+
+
+def _connections_of(pid: int, port: int) -> int:
+    """Return how many connections to the port a process has."""
+    opened = {os.readlink(each.path) for each in os.scandir(f"/proc/{pid}/fd") if os.path.islink(each.path)}
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" and f"socket:[{row[9]}]" in opened for row in rows)
 
 
 @pytest.fixture
