@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wsflask.feed.positions import moment_of
+from wsflask.feed.positions import moment_end, moment_of
 from wsflask.streams.journal import Journal
 from wsflask.streams.missed import Missed
 from wsflask.streams.place import LOST, Place, epoch_of, places_in, query_of
@@ -19,7 +19,7 @@ def at(number: int, part: int = 0) -> str:
 
 def journal(*numbers: int, begin: int = 10, most: int = 100, most_bytes: int = 100_000) -> Journal[str]:
     made: Journal[str] = Journal(most, most_bytes)
-    made.begin(at(begin))
+    made.begin(moment_end(at(begin)))
     for number in numbers:
         made.add(at(number), f"item {number}", 10)
     return made

@@ -299,7 +299,7 @@ def test_a_client_that_asks_further_and_further_back_gets_no_more_than_is_rememb
     exposure: Any = SimpleNamespace(collection="flights", document_class=Flight, name="Flight")
     for since in [*range(995, 900, -5), *range(1, 900)]:
         resuming.reach_back(exposure, f"{since:020d}", history)
-    assert len(past._collections["flights"]) == 20
+    assert len(past._journals["flights"]) == 20
     assert past.floor("flights") == f"{980:020d}"
     assert len(asked) < 10
 

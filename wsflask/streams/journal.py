@@ -1,12 +1,10 @@
-"""What a stream has told lately, whole from a floor on."""
+"""What happened lately, whole from a floor on."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Generic, TypeVar
-
-from ..feed.positions import moment_end
 
 __all__ = ["Journal"]
 
@@ -43,8 +41,8 @@ class Journal(Generic[Item]):
         return self._seqs[-1] if len(self) else self.floor
 
     def begin(self, position: str) -> None:
-        """Forget everything; what happens after the moment of the position will be known."""
-        self.floor, self.is_full = moment_end(position) if position else "", False
+        """Forget everything; what happens after the position will be known."""
+        self.floor, self.is_full = position, False
         self._seqs, self._entries, self._first, self._bytes = [], [], 0, 0
 
     def add(self, seq: str, item: Item, size: int) -> bool:

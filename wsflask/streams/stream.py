@@ -139,7 +139,7 @@ class Stream(Generic[Item]):
     def begin(self, position: str) -> None:
         """Forget what was told; what happens after the moment of the position will be added."""
         with self._lock:
-            self._journal.begin(position)
+            self._journal.begin(moment_end(position) if position else "")
             self.reached = self._journal.floor
             self._lost, self._doubtful = min(self._lost, self.reached), ""
 
