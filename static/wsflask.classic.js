@@ -485,9 +485,7 @@ class Clipboard {
    * @returns {Promise<Entry[]>}
    */
   async #command(action, data) {
-    const { payload, seq } = await command(this.#messenger, CLIPBOARD, { action, data });
-    if (seq) this.#receive(payload, seq);
-    return payload;
+    return (await command(this.#messenger, CLIPBOARD, { action, data })).payload;
   }
 
   /**
@@ -2163,7 +2161,7 @@ class Messenger {
   }
 
   /**
-   * Hand what comes on a channel, and answers no request, to `receive`.
+   * Hand what comes on a channel to `receive`: what answers no request, and answers with a position.
    * @param {string} channel
    * @param {(message: Envelope) => void} receive
    */
@@ -2218,11 +2216,12 @@ class Messenger {
 
   /** @param {Envelope} message */
   #receive(message) {
-    const { channel, id, payload } = message;
+    const { channel, id, payload, seq } = message;
     const error = channel === RESERVED.error ? WSFlaskError.from(payload) : null;
     if (id != null) this.#outbox.answer(message, error);
     else if (error) this.#fault(error);
-    else for (const [name, receive] of this.#routes) if (name === channel) receive(message);
+    // No other message tells of a state that is told as an answer, even when nobody waits for that any more.
+    if (!error && (id == null || seq)) for (const [name, receive] of this.#routes) if (name === channel) receive(message);
   }
 
   /** @param {import("./connection.js").StateChange} change */

@@ -109,9 +109,7 @@ export class Clipboard {
    * @returns {Promise<Entry[]>}
    */
   async #command(action, data) {
-    const { payload, seq } = await command(this.#messenger, CLIPBOARD, { action, data });
-    if (seq) this.#receive(payload, seq);
-    return payload;
+    return (await command(this.#messenger, CLIPBOARD, { action, data })).payload;
   }
 
   /**

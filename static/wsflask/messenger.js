@@ -64,7 +64,7 @@ export class Messenger {
   }
 
   /**
-   * Hand what comes on a channel, and answers no request, to `receive`.
+   * Hand what comes on a channel to `receive`: what answers no request, and answers with a position.
    * @param {string} channel
    * @param {(message: Envelope) => void} receive
    */
@@ -119,11 +119,12 @@ export class Messenger {
 
   /** @param {Envelope} message */
   #receive(message) {
-    const { channel, id, payload } = message;
+    const { channel, id, payload, seq } = message;
     const error = channel === RESERVED.error ? WSFlaskError.from(payload) : null;
     if (id != null) this.#outbox.answer(message, error);
     else if (error) this.#fault(error);
-    else for (const [name, receive] of this.#routes) if (name === channel) receive(message);
+    // No other message tells of a state that is told as an answer, even when nobody waits for that any more.
+    if (!error && (id == null || seq)) for (const [name, receive] of this.#routes) if (name === channel) receive(message);
   }
 
   /** @param {import("./connection.js").StateChange} change */

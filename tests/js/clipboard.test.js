@@ -77,6 +77,20 @@ test("an answer with a position is a state, told once", () => {
   assert.deepEqual(changes, [[entry(1)], [entry(2)]]);
 });
 
+test("the state in an answer that nobody waits for any more is taken", async () => {
+  const { ws, server, clock } = setUpOpen();
+  const changes = collect(ws.clipboard, "change");
+  const added = outcome(ws.clipboard.add("x"));
+
+  clock.pass(15_000);
+  server.say("ping", {});
+  clock.pass(15_000);
+  server.answer([entry(1)], { seq: "09", to: server.sent[0] });
+
+  assert.equal((await added).code, "timeout");
+  assert.deepEqual(changes, [[entry(1)]]);
+});
+
 test("states without a position are all taken", () => {
   const { ws, server } = setUpOpen();
   const changes = collect(ws.clipboard, "change");
