@@ -11,8 +11,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from wsflask.feed.base import HistoryLost
-from wsflask.feed.positions import moment_of, numbered
+from wsflask.feed.positions import moment_before, moment_of, numbered
 from wsflask.protocol.messages import Message
+from wsflask.streams.history import Stretch
 from wsflask.streams.place import Place
 from wsflask.streams.stream import Stream
 
@@ -61,10 +62,16 @@ class History:
             entry = Entry(len(self.entries), numbered(self.position, number), everyone, users, groups)
             self.entries.append(entry)
 
-    def between(self, since: str, until: str) -> list[tuple[str, Entry, int]]:
+    def between(self, since: str, until: str, most: int) -> Stretch[Entry]:
         if self.first and since < self.entries[self.first - 1].seq:
             raise HistoryLost("rolled over")
-        return [(e.seq, e, 100) for e in self.entries if since < e.seq and moment_of(e.seq) <= moment_of(until)]
+        found = [(e.seq, e, 100) for e in self.entries if since < e.seq and moment_of(e.seq) <= moment_of(until)]
+        if len(found) <= most:
+            return Stretch(found, moment_of(until))
+        end = moment_before(found[most][0])
+        if end <= moment_of(since):
+            raise HistoryLost("too much at one moment")
+        return Stretch([each for each in found if moment_of(each[0]) <= end], end)
 
 
 class Socket:
@@ -279,9 +286,9 @@ class Worker:
     def message(self, ws: Any, seq: str, item: Entry) -> Message:
         return Message("chat", item.number, seq=seq)
 
-    def history(self, since: str, until: str) -> Sequence[tuple[str, Entry, int]]:
+    def history(self, since: str, until: str) -> Stretch[Entry]:
         self._events()
-        found = self.past.between(since, until)
+        found = self.past.between(since, until, self.limits.stream_history)
         self._events()
         return found
 

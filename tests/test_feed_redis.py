@@ -16,7 +16,7 @@ from mongoengine import Document, StringField
 from tests.harness import PATIENCE, Database, RedisServer, wait_until
 from wsflask.config import Settings
 from wsflask.errors import ConfigError
-from wsflask.feed import Change, Gap, Subscription, create_feed
+from wsflask.feed import Change, Gap, HistoryCut, Subscription, create_feed
 from wsflask.feed import redis as redis_feed
 from wsflask.feed.positions import position_of
 from wsflask.feed.redis import RedisFeed
@@ -217,6 +217,9 @@ def test_touches_come_from_redis_and_are_the_same(
 
     assert feed.touches(Gate, since, until, 100) == expected
     assert len(expected) == 6
+    with pytest.raises(HistoryCut) as told:
+        feed.touches(Gate, since, until, 5)
+    assert told.value.touches == expected[:5]
     for one in expected:
         for other in expected:
             assert feed.touches(Gate, one.seq, other.seq, 100) == [

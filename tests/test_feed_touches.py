@@ -12,9 +12,9 @@ from mongoengine import Document, StringField
 
 from tests.harness import PATIENCE, Database, wait_until
 from wsflask.config import Settings
-from wsflask.feed import Change, HistoryLost, Subscription, Touch
+from wsflask.feed import Change, HistoryCut, HistoryLost, Subscription, Touch
 from wsflask.feed.mongo import MongoFeed
-from wsflask.feed.positions import moment_after, position_of
+from wsflask.feed.positions import moment_after, moment_end, position_of
 from wsflask.feed.signals import SignalFeed
 
 
@@ -126,9 +126,27 @@ def test_more_than_the_limit_is_lost_history(feed: MongoFeed, database: Database
     database["feed_gates"].insert_many([{} for _ in range(2500)])
     until = settled(feed, database)
 
-    assert len(feed.touches(Gate, since, until, 2500)) == 2500
-    with pytest.raises(HistoryLost, match="2499"):
+    touches = feed.touches(Gate, since, until, 2500)
+    assert len(touches) == 2500
+    with pytest.raises(HistoryCut, match="2499") as told:
         feed.touches(Gate, since, until, 2499)
+    assert told.value.touches == touches[:2499]
+    assert feed.touches(Gate, moment_end(told.value.reached), until, 2500) == touches[2499:]
+
+
+def test_what_is_more_than_the_limit_is_cut_between_two_moments(feed: MongoFeed, database: Database) -> None:
+    since = settled(feed, database)
+    write_in_one_moment(database, 3)
+    until = settled(feed, database)
+    touches = feed.touches(Gate, since, until, 100)
+
+    with pytest.raises(HistoryCut) as told:
+        feed.touches(Gate, since, until, 3)
+    assert told.value.touches == touches[:1]
+    with pytest.raises(HistoryLost) as lost:
+        feed.touches(Gate, moment_end(told.value.reached), until, 3)
+    assert not isinstance(lost.value, HistoryCut)
+    assert len(feed.touches(Gate, moment_end(told.value.reached), until, 5)) == 5
 
 
 @pytest.mark.parametrize("way", ["drop", "rename", "replace", "dropDatabase"])

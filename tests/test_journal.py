@@ -114,13 +114,15 @@ def test_earlier_items_are_taken_in_up_to_the_floor() -> None:
     assert after(known, at(4)) is None
 
 
-def test_of_too_many_earlier_items_the_latest_are_taken_in() -> None:
-    known = journal(11, most=2)
+def test_earlier_items_have_the_room_of_those_that_are_remembered() -> None:
+    def items(*numbers: int, size: int = 1) -> list[tuple[str, str, int]]:
+        return [(at(n), f"item {n}", size) for n in numbers]
 
-    known.extend(at(1), [(at(n), f"item {n}", 1) for n in range(2, 10)])
+    known = journal(11, 12, most=2)
 
-    assert known.floor == at(6)
-    assert after(known, at(6)) == ["item 7", "item 8", "item 9", "item 11"]
+    assert known.has_room(items(8, 9))
+    assert not known.has_room(items(7, 8, 9))
+    assert not known.has_room(items(9, size=200_000))
 
 
 def test_a_journal_that_begins_anew_has_forgotten_everything() -> None:

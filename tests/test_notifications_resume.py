@@ -225,20 +225,20 @@ def test_very_many_come_in_turns_and_in_order(stage: Stage) -> None:
     assert tab.unread == 1501
 
 
-def test_more_than_are_remembered_are_a_reset(database: Database) -> None:
+def test_more_than_are_remembered_are_told_part_by_part(database: Database) -> None:
     tab = Tab("ada")
     with Stage(Notifier) as here:
         tab.connect(here).cut()
-    for number in range(8):
+    for number in range(58):
         tell(str(number))
     with Stage(Notifier, stream_history=5) as there:
         tab.connect(there)
         tell("last")
         tab.await_label("last")
 
-    assert tab.states == ["loaded", "reset"]
-    assert tab.labels == ["last"]
-    assert tab.unread == 9
+    assert tab.states == ["loaded", "resumed"]
+    assert tab.labels == [*map(str, range(58)), "last"]
+    assert tab.unread == 59
 
 
 @pytest.mark.parametrize(

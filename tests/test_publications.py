@@ -298,11 +298,27 @@ def test_a_position_that_a_slower_worker_has_not_reached_is_waited_for(stage: St
     assert told(late) == []
 
 
-def test_too_many_are_not_told_one_by_one(database: Database) -> None:
-    with Stage(Chat, stream_history=50) as stage:
+def test_more_than_are_remembered_are_told_part_by_part(database: Database) -> None:
+    with Stage(Chat) as stage:
         query = come_and_go(stage)
     write(*range(60))
-    with Stage(Chat, stream_history=50) as stage:
+    with Stage(Chat, stream_history=7) as stage:
+        actor = stage.connect("ada", query=query)
+        wait_until(lambda: len(told(actor)) == 60)
+
+        assert stream(actor)["payload"]["state"] == "resumed"
+        assert [each["number"] for each in told(actor)] == list(range(60))
+
+
+def test_who_was_away_for_too_long_is_not_told_one_by_one(database: Database) -> None:
+    with Stage(Chat) as stage:
+        query = come_and_go(stage)
+    write(1)
+    with Stage(Chat, stream_reach=0.5) as stage:
+        wait_until(lambda: timestamp_of(stage.server.feed.position).time > time.time() - 1)
+        time.sleep(2.5)
+        write(2)
+        wait_until(lambda: bool(stage.server.feed.position))
         actor = stage.connect("ada", query=query)
 
         assert is_reset(actor)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from wsflask.feed.positions import moment_of
 from wsflask.protocol.messages import Message
+from wsflask.streams.history import Stretch
 from wsflask.streams.place import Place
 from wsflask.streams.stream import Stream
 
@@ -24,28 +24,37 @@ class Past:
     def __init__(self, **settings: Any) -> None:
         limits = {"stream_history": 5, "stream_history_bytes": 10_000, "stream_patience": 5.0, "outbox_bytes": 10_000}
         source: Any = self
+        self.limits = SimpleNamespace(**{**limits, "stream_reach": 1000.0, **settings})
+        self.now = 0.0
         self.stream: Stream[int] = Stream(
-            "chat", source, threading.RLock(), SimpleNamespace(**{**limits, **settings}), lambda: None, pause=self.pause
+            "chat", source, threading.RLock(), self.limits, lambda: None, pause=self.pause, now=lambda: self.now
         )
         self.reads: list[str] = []
         self.pauses = 0
 
     def come(self, seq: str) -> list[str]:
         """Have a client come back with a place; return the states that it was told."""
+        client = self.enter(seq)
+        while self.stream.catch_up():
+            self.now += 1.0
+        return client.states
+
+    def enter(self, seq: str) -> Client:
         client = Client(seq)
         ws: Any = client
         self.stream.enter(ws, lambda: None)
-        while self.stream.catch_up():
-            pass
-        return client.states
+        return client
 
     def pause(self) -> None:
         self.pauses += 1
 
-    def history(self, since: str, until: str) -> Sequence[tuple[str, int, int]]:
+    def history(self, since: str, until: str) -> Stretch[int]:
         self.reads.append(since)
+        self.now += 0.5
         seconds = range(1, int(moment_of(until)) // (1 << 32) + 1)
-        return [(at(second), second, 10) for second in seconds if since < at(second)]
+        found = [(at(second), second, 10) for second in seconds if since < at(second)]
+        most = self.limits.stream_history
+        return Stretch(found[:most], moment_of(found[most - 1][0]) if len(found) > most else moment_of(until))
 
     def channels(self) -> list[str]:
         return ["chat"]
@@ -71,10 +80,14 @@ class Client:
     def __init__(self, seq: str) -> None:
         self.resume = {"chat": Place("epoch", seq)}
         self.states: list[str] = []
+        self.told: list[int] = []
 
     def send(self, message: Message) -> None:
+        payload = json.loads(message.payload_json)
         if message.channel == "stream":
-            self.states.append(json.loads(message.payload_json)["state"])
+            self.states.append(payload["state"])
+        else:
+            self.told.append(payload)
 
     def hold(self) -> None:
         pass
@@ -82,16 +95,44 @@ class Client:
     release = hold
 
 
-def test_what_is_too_much_to_be_remembered_is_not_read_for_each_who_comes() -> None:
+def test_what_is_too_much_to_be_remembered_is_told_part_by_part() -> None:
     past = Past()
     past.stream.begin(at(100))
     for second in range(101, 150):
         past.stream.add(at(second), second, 10)
 
-    states = [past.come(at(120, part)) for part in range(50)]
+    client = past.enter(at(120))
+    while past.stream.catch_up():
+        past.now += 1.0
 
-    assert states == [["reset"]] * 50
-    assert past.reads == []
+    assert client.states == ["resumed"]
+    assert client.told == list(range(121, 150))
+    assert [moment_of(each) for each in past.reads] == [at(120), at(125), at(130), at(135)]  # the stream remembers ten
+
+
+def test_who_was_away_for_a_moment_does_not_wait_for_those_who_ask_for_what_is_long_past() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    far = [past.enter(at(10, part)) for part in range(3)]
+    near = past.enter(at(498))
+
+    past.stream.catch_up()
+
+    assert near.states == ["resumed"]
+    assert past.reads == [at(498)]
+    past.now += 1.0
+    past.stream.catch_up()  # one part for all three, and then as long a rest as that took
+    past.stream.catch_up()
+    assert [client.told for client in far] == [[11, 12, 13, 14, 15]] * 3
+    assert past.reads == [at(498), at(10)]
+
+
+def test_who_was_away_for_longer_than_one_may_be_begins_anew() -> None:
+    past = Past(stream_reach=100.0)
+    past.stream.begin(at(500))
+
+    assert [past.come(at(399)), past.come(at(400))] == [["reset"], ["resumed"]]
+    assert at(399) not in past.reads
 
 
 def test_earlier_messages_are_read_once_while_there_is_room() -> None:
@@ -100,10 +141,22 @@ def test_earlier_messages_are_read_once_while_there_is_room() -> None:
     for second in range(101, 105):
         past.stream.add(at(second), second, 10)
 
-    assert [past.come(at(97)), past.come(at(98)), past.come(at(60)), past.come(at(61))] == [
-        ["resumed"], ["resumed"], ["reset"], ["reset"],
-    ]  # fmt: skip
-    assert past.reads == [at(97), at(60)]
+    assert [past.come(at(97)), past.come(at(98))] == [["resumed"], ["resumed"]]
+    assert past.reads == [at(97)]
+
+
+def test_a_long_gap_is_told_part_by_part() -> None:
+    past = Past()
+    past.stream.begin(at(100))
+    late: list[int] = []
+
+    def hand_on(seq: str, item: int, size: int) -> None:
+        past.stream.add(seq, item, size)
+        late.append(item)
+
+    assert past.stream.go_on(at(120), hand_on, list) == []
+    assert late == list(range(101, 121))
+    assert len(past.reads) == 4
 
 
 def test_a_feed_that_goes_on_at_an_earlier_position_is_a_reset_and_nothing_is_dropped_after_it() -> None:
@@ -120,7 +173,7 @@ def test_a_feed_that_goes_on_at_an_earlier_position_is_a_reset_and_nothing_is_dr
 
 
 def test_others_have_their_turn_while_a_gap_is_told_late() -> None:
-    past = Past()
+    past = Past(stream_history=100)
     past.stream.begin(at(100))
     late: list[int] = []
 

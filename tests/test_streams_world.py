@@ -33,6 +33,7 @@ class Game:
         limits = SimpleNamespace(
             stream_history=chance.choice([2, 5, 1000, 1000]),
             stream_history_bytes=10_000_000,
+            stream_reach=chance.choice([25.0, 1000.0, 1000.0]),
             stream_patience=5.0,
             outbox_bytes=chance.choice([1200, 100_000]),
         )
@@ -131,6 +132,7 @@ class Game:
         """Let everything come to its end."""
         self._is_nested = True
         for _ in range(60):
+            self.history.clock += 1.0
             for worker in self.workers:
                 worker.feed(1000, self.chance)
                 worker.catch_up()
@@ -153,6 +155,8 @@ def everybody_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have their turn after each client that is looked after, and after two messages to one."""
     monkeypatch.setattr(stream_module, "_TURN", 1)
     monkeypatch.setattr(stream_module, "_CHUNK", 3)
+    monkeypatch.setattr(stream_module, "_NEAR", 5)
+    monkeypatch.setattr(stream_module, "_STRETCHES", 1)
 
 
 def play(games: int, **options: Any) -> list[Client]:
@@ -194,6 +198,13 @@ class WithoutSilence(Stream[Entry]):
         return super()._join(comer, "resumed" if state == "reset" else state)
 
 
+class SkipsParts(Stream[Entry]):
+    """Takes a part of the past for all of it."""
+
+    def _assign(self, comers: Any, entries: Any, end: str, stretch: Any) -> None:
+        super()._assign(comers, entries, end if stretch is None else self.position, stretch)
+
+
 class OfMoments(Stream[Entry]):
     """Forgets that a moment has several messages."""
 
@@ -206,9 +217,9 @@ class OfMoments(Stream[Entry]):
     "mutation",
     [
         {"make": WithoutResume}, {"make": WithoutLock}, {"make": WithoutSilence}, {"make": OfMoments},
-        {"dedupes": False},
+        {"make": SkipsParts}, {"dedupes": False},
     ],
-    ids=["resume", "lock", "reset", "moments", "dedupe"],
+    ids=["resume", "lock", "reset", "moments", "parts", "dedupe"],
 )  # fmt: skip
 def test_the_truth_tells_when_a_part_is_taken_out(mutation: dict[str, Any]) -> None:
     with pytest.raises(AssertionError):

@@ -127,10 +127,12 @@ class Settings:
     #: Changes of a collection that are remembered, or read from the database's history, for those who come back.
     view_history: int = 10_000
     #: Messages of a stream (notifications, kept publications) that are remembered, and as many again that are read from
-    #: the database's history for those who come back; who has missed more begins anew.
+    #: the database's history for those who come back; who has missed more is told them part by part, of that many each.
     stream_history: int = 10_000
     #: The same in bytes.
     stream_history_bytes: int = 16 * 1024 * 1024
+    #: Seconds of absence after which a client begins anew, however far the database's history reaches.
+    stream_reach: float = 86_400.0
     #: Seconds a client that comes back waits for its worker to come to its position: a few milliseconds as a rule.
     stream_patience: float = 5.0
     #: Views that are loaded at one time; the others wait for their turn, so that a storm leaves the database some air.

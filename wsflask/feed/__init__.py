@@ -11,12 +11,14 @@ from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..errors import ConfigError
-from .base import Change, Feed, Gap, HistoryLost, Subscription, Touch
+from .base import Change, Feed, Gap, HistoryCut, HistoryLost, Subscription, Touch
 
 if TYPE_CHECKING:
     from .bus import Bus
 
-__all__ = ["Change", "Feed", "Gap", "HistoryLost", "Subscription", "Touch", "create_bus", "create_feed"]
+__all__ = [
+    "Change", "Feed", "Gap", "HistoryCut", "HistoryLost", "Subscription", "Touch", "create_bus", "create_feed",
+]  # fmt: skip
 
 _LACKING = "which needs a package: pip install 'wsflask[redis]'"
 

@@ -12,10 +12,12 @@ from mongoengine import Document
 
 from ..config import Settings
 from ..errors import ConfigError
-from .changes import Change, Gap, HistoryLost, Touch
+from .changes import Change, Gap, HistoryCut, HistoryLost, Touch
 from .subscription import Namespace, Subscription
 
-__all__ = ["Change", "Feed", "Gap", "HistoryLost", "Namespace", "Subscription", "Touch", "namespace_of"]
+__all__ = [
+    "Change", "Feed", "Gap", "HistoryCut", "HistoryLost", "Namespace", "Subscription", "Touch", "namespace_of",
+]  # fmt: skip
 
 
 class Feed(ABC):
@@ -91,8 +93,8 @@ class Feed(ABC):
         It is read from the database's history, to the end of the moment of `until`, which the feed must have reached.
 
         Raises:
-            HistoryLost: the history does not reach back to `since`, or takes too long to read, the collection was
-                dropped or renamed meanwhile, or more than `limit` things happened.
+            HistoryLost: the history does not reach back to `since`, or the collection was dropped or renamed meanwhile.
+            HistoryCut: more than `limit` things happened, or they take too long to read; the error has the first.
             PyMongoError: the database failed.
         """
 

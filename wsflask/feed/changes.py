@@ -9,8 +9,9 @@ import bson
 from bson.codec_options import CodecOptions
 
 from ..errors import WSFlaskError
+from .positions import moment_of
 
-__all__ = ["Change", "Gap", "HistoryLost", "Late", "Touch"]
+__all__ = ["Change", "Gap", "HistoryCut", "HistoryLost", "Late", "Touch", "cut_at"]
 
 
 class Late:
@@ -85,3 +86,20 @@ class Touch:
 
 class HistoryLost(WSFlaskError):
     """What happened since a position can not be told, or is too much; load again what you hold."""
+
+
+class HistoryCut(HistoryLost):
+    """Only the beginning of what happened since a position was read: all of it is too much, or takes too long."""
+
+    def __init__(self, reason: str, touches: list[Touch], reached: str) -> None:
+        super().__init__(reason)
+        #: What was read, whole up to the end of the moment `reached`.
+        self.touches = touches
+        self.reached = reached
+
+
+def cut_at(reached: str, reason: str, touches: list[Touch], since: str) -> HistoryLost:
+    """Return what to raise when the history after `since` was read to the end of the moment `reached` only."""
+    if reached <= moment_of(since):
+        return HistoryLost(reason)
+    return HistoryCut(reason, [touch for touch in touches if moment_of(touch.seq) <= reached], reached)

@@ -144,7 +144,8 @@ class MongoFeed(Feed):
         """Return what happened to the class's documents after `since`, to the end of the moment of `until`. May switch.
 
         Raises:
-            HistoryLost: it can not be told, takes longer than `WSFLASK_DATABASE_TIMEOUT`, or is more than `limit`.
+            HistoryLost: it can not be told.
+            HistoryCut: it takes longer than `WSFLASK_DATABASE_TIMEOUT`, or is more than `limit`.
             PyMongoError: the database failed.
         """
         client, timeout = self._historian, self._settings.database_timeout

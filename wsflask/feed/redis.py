@@ -261,7 +261,8 @@ class RedisFeed(MongoFeed):
         """Return what happened to the class's documents after `since`, from Redis if it reaches back. May switch.
 
         Raises:
-            HistoryLost: neither Redis nor the database can tell, or it is more than `limit`.
+            HistoryLost: neither Redis nor the database can tell.
+            HistoryCut: it takes too long, or is more than `limit`.
             PyMongoError: the database failed.
         """
         stream = self._stream

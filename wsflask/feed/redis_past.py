@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import WSFlaskError
-from .changes import Change, HistoryLost, Touch
+from .changes import Change, HistoryLost, Touch, cut_at
 from .positions import is_position, moment_before, moment_of
 from .redis_stream import RedisStream, place_behind
 from .subscription import Namespace
@@ -25,7 +25,8 @@ def read_past(stream: RedisStream, namespace: Namespace, since: str, until: str,
 
     Raises:
         PastUnknown: Redis does not hold all of it.
-        HistoryLost: it can not be told, or is more than `limit`.
+        HistoryLost: it can not be told.
+        HistoryCut: it is more than `limit`; its beginning was read.
         Forged: somebody else has written into Redis.
         RedisError: Redis failed.
     """
@@ -53,7 +54,7 @@ def read_past(stream: RedisStream, namespace: Namespace, since: str, until: str,
                 if not isinstance(item, Change):
                     raise HistoryLost(item.reason)
                 if len(touches) == limit:
-                    raise HistoryLost(f"more than {limit} things happened")
+                    raise cut_at(moment_before(item.seq), f"more than {limit} things happened", touches, since)
                 touches.append(Touch(item.seq, item.op, item.id))
             if reached >= end:
                 break

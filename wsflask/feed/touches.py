@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import ExecutionTimeout, OperationFailure
 
-from .changes import HistoryLost, Touch
+from .changes import HistoryLost, Touch, cut_at
 from .pipeline import OPS, pipeline_for
 from .positions import is_position, moment_before, moment_of, timestamp_of
 from .subscription import Namespace
@@ -38,7 +38,8 @@ def read_touches(
         timeout: seconds after which it is given up.
 
     Raises:
-        HistoryLost: that can not be told, takes too long, or is more than `limit`.
+        HistoryLost: that can not be told.
+        HistoryCut: it is more than `limit`, or takes too long; its beginning was read.
         PyMongoError: the database failed.
     """
     if not (is_position(since) and is_position(until)):
@@ -66,7 +67,7 @@ def _read(
     try:
         while tail.position < until:
             if tail.is_over or time.monotonic() > deadline:
-                raise HistoryLost("the history ends before the position")
+                raise cut_at(tail.position, "the history ends before the position", touches, since)
             for seq, event in tail.read(_WAIT_MS):
                 if seq <= since:
                     continue
@@ -75,7 +76,7 @@ def _read(
                 if event["operationType"] not in OPS:
                     raise HistoryLost(f"the collection was changed by {event['operationType']}")
                 if len(touches) == limit:
-                    raise HistoryLost(f"more than {limit} things happened")
+                    raise cut_at(moment_before(seq), f"more than {limit} things happened", touches, since)
                 touches.append(Touch(seq, OPS[event["operationType"]], event["documentKey"]["_id"]))
         return touches
     finally:

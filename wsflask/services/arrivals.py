@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -15,7 +15,7 @@ from ..feed.base import Change
 from ..hub import turn_away
 from ..protocol.messages import Message
 from ..service import Service
-from ..streams.history import inserted
+from ..streams.history import Stretch, inserted
 from ..streams.place import epoch_of
 from .inboxes import Inboxes
 from .letters import Arrival, Letters
@@ -29,7 +29,7 @@ STREAM = "notifications"
 
 
 class Arrivals:
-    """What the stream of notifications asks of its service (see `streams.stream.Source`).
+    """What the stream of notifications asks of its service (see `streams.source.Source`).
 
     Args:
         awaits: has the stream told when the feed comes to a position.
@@ -89,7 +89,7 @@ class Arrivals:
         label = self._letters.label_in(box)
         return self._letters.missed(item, item.revision, box.unread, label, box.is_read(item.key))
 
-    def history(self, since: str, until: str) -> Sequence[tuple[str, Arrival, int]]:
+    def history(self, since: str, until: str) -> Stretch[Arrival]:
         host = self._service.server
         return inserted(host.feed, Notification, since, until, host.settings, self._item)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..documents import KeptPublication
 from ..hub import Recipients, turn_away
 from ..protocol.messages import Message
 from ..service import Host
-from ..streams.history import inserted
+from ..streams.history import Stretch, inserted
 from ..streams.place import epoch_of
 
 __all__ = ["STREAM", "Kept", "Publications", "recipients_of"]
@@ -38,7 +38,7 @@ class Kept:
 
 
 class Publications:
-    """What the stream of kept publications asks of its service (see `streams.stream.Source`).
+    """What the stream of kept publications asks of its service (see `streams.source.Source`).
 
     Args:
         host: returns the server.
@@ -69,7 +69,7 @@ class Publications:
     def message(self, ws: Connection, seq: str, item: Kept) -> Message | None:
         return item.message if item.expires > time.time() else None
 
-    def history(self, since: str, until: str) -> Sequence[tuple[str, Kept, int]]:
+    def history(self, since: str, until: str) -> Stretch[Kept]:
         host = self._host()
         return inserted(host.feed, KeptPublication, since, until, host.settings, self._item)
 

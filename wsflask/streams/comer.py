@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from .history import Stretch
 from .place import Place
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Item = TypeVar("Item")
 class Comer(Generic[Item]):
     """Where a connection is on its way to the end of a stream."""
 
-    __slots__ = ("deadline", "end", "groups", "joined", "missed", "place", "position", "todo", "ws")
+    __slots__ = ("deadline", "end", "groups", "joined", "missed", "place", "position", "stretch", "todo", "ws")
 
     def __init__(self, ws: Connection, place: Place | None, joined: Callable[[], None], deadline: float) -> None:
         self.ws = ws
@@ -35,4 +36,6 @@ class Comer(Generic[Item]):
         #: What is to be sent next, up to `end`, to one in these groups; None: to be looked up.
         self.todo: Iterator[tuple[str, Item, int]] | None = None
         self.end = ""
+        #: From where that was taken, if it is more than the stream remembers.
+        self.stretch: Stretch[Item] | None = None
         self.groups: frozenset[str] = frozenset()

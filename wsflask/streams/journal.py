@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["Journal"]
@@ -22,8 +22,6 @@ class Journal(Generic[Item]):
     def __init__(self, most: int, most_bytes: int) -> None:
         #: Position after which every item is known; "" before `begin`.
         self.floor = ""
-        #: Whether something has had to give way: what was before the floor has no room any more.
-        self.is_full = False
         self._most = 2 * most
         self._most_bytes = 2 * most_bytes
         self._seqs: list[str] = []
@@ -42,7 +40,7 @@ class Journal(Generic[Item]):
 
     def begin(self, position: str) -> None:
         """Forget everything; what happens after the position will be known."""
-        self.floor, self.is_full = position, False
+        self.floor = position
         self._seqs, self._entries, self._first, self._bytes = [], [], 0, 0
 
     def add(self, seq: str, item: Item, size: int) -> bool:
@@ -56,23 +54,20 @@ class Journal(Generic[Item]):
             self._drop_first()
         return True
 
+    def has_room(self, earlier: Sequence[tuple[str, Item, int]]) -> bool:
+        """Return whether `extend` may take these in, beside what is known."""
+        size = sum(entry[2] for entry in earlier)
+        return len(self) + len(earlier) <= self._most and self._bytes + size <= self._most_bytes
+
     def extend(self, since: str, earlier: Iterable[tuple[str, Item, int]]) -> None:
-        """Take in what happened after `since` and up to the floor, oldest first; of too much only the latest."""
+        """Take in what happened after `since` and up to the floor, oldest first."""
         own = self._entries[self._first :]
-        taken, room, room_bytes = [], self._most - len(own), self._most_bytes - self._bytes
-        floor = since
-        for entry in reversed(list(earlier)):
-            if own and entry[0] >= own[0][0]:
-                continue  # of the floor's own moment, and known
-            room, room_bytes = room - 1, room_bytes - entry[2]
-            if room < 0 or room_bytes < 0:
-                floor, self.is_full = entry[0], True
-                break
-            taken.append(entry)
-        self._entries = [*reversed(taken), *own]
+        # What is of the floor's own moment may be known.
+        taken = [entry for entry in earlier if not own or entry[0] < own[0][0]]
+        self._entries = taken + own
         self._seqs = [entry[0] for entry in self._entries]
         self._first, self._bytes = 0, sum(entry[2] for entry in self._entries)
-        self.floor = floor
+        self.floor = since
 
     def since(self, seq: str, most: int) -> list[tuple[str, Item, int]] | None:
         """Return the first `most` items after the position, oldest first; None: not known that far back."""
@@ -83,7 +78,6 @@ class Journal(Generic[Item]):
 
     def _drop_first(self) -> None:
         self.floor, _, size = self._entries[self._first]
-        self.is_full = True
         self._first += 1
         self._bytes -= size
         if self._first > len(self):

@@ -6,21 +6,23 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pymongo.errors import PyMongoError
 
 from ..feed.base import HistoryLost
-from ..feed.positions import moment_before, moment_between, moment_end, moment_of
+from ..feed.positions import moment_before, moment_between, moment_end, moment_of, timestamp_of
 from ..protocol.messages import V1, Message
 from .comer import Comer
+from .history import Stretch
 from .journal import Journal
-from .missed import Addressed, Missed
+from .missed import Missed
+from .source import Limits, Source
 
 if TYPE_CHECKING:
     from ..connection import Connection
 
-__all__ = ["CHANNEL", "Limits", "Source", "Stream"]
+__all__ = ["CHANNEL", "Stream"]
 
 _log = logging.getLogger(__name__)
 
@@ -30,55 +32,14 @@ CHANNEL = "stream"
 _CHUNK = 100
 #: Seconds in which the history is not asked again for what lies shortly behind a position that it did not tell of.
 _DOUBT = 10.0
+#: Seconds, by the database's clock, that are a moment's absence; who was away for longer waits for those who were not.
+_NEAR = 60
+#: Parts of the past, each of the size that is remembered, that those who come back from far may hold at one time.
+_STRETCHES = 4
 #: Clients that are looked after, and messages that they are sent, in one go: about half a millisecond.
 _TURN = 200
 
 Item = TypeVar("Item")
-
-
-class Source(Protocol[Item]):
-    """What a service tells its stream; all but `history` is called under the stream's lock and must not switch."""
-
-    def channels(self) -> list[str]:
-        """Return the channels whose messages belong to the stream."""
-
-    def epoch(self, user_id: str) -> str:
-        """Return what the positions of a user are bound to (`place.epoch_of`)."""
-
-    def addressed(self, item: Item) -> Addressed:
-        """Return whom an item is for."""
-
-    def message(self, ws: Connection, seq: str, item: Item) -> Message | None:
-        """Return what a connection gets of an item that it missed; None: nothing."""
-
-    def history(self, since: str, until: str) -> Sequence[tuple[str, Item, int]]:
-        """Return what happened after `since`, to the end of the moment of `until`: position, item, bytes. May switch.
-
-        Raises:
-            HistoryLost: that can not be told.
-        """
-
-    def awaits(self, position: str) -> None:
-        """Have `Stream.reach` called as soon as the feed comes to a position."""
-
-    def lost(self, ws: Connection) -> None:
-        """Note that a client that comes back has lost its place: it was told `reset`."""
-
-    def turn_away(self, connections: Iterable[Connection]) -> None:
-        """Have clients come again that cannot be caught up now."""
-
-
-class Limits(Protocol):
-    """The settings of a stream."""
-
-    @property
-    def stream_history(self) -> int: ...
-    @property
-    def stream_history_bytes(self) -> int: ...
-    @property
-    def stream_patience(self) -> float: ...
-    @property
-    def outbox_bytes(self) -> int: ...
 
 
 class Stream(Generic[Item]):
@@ -127,6 +88,8 @@ class Stream(Generic[Item]):
         #: comes with old positions, a moment later each time, does not make us search it again and again.
         self._lost = self._doubtful = ""
         self._doubtful_until = 0.0
+        #: Until when nobody reads a part of the past that is too long to be remembered.
+        self._rests_until = 0.0
         self._comers: dict[Connection, Comer[Item]] = {}
 
     # --- what is told
@@ -173,15 +136,17 @@ class Stream(Generic[Item]):
         try:
             if moment_of(position) < moment_of(self.position):
                 raise HistoryLost("the feed goes on before it")
-            hidden = self._source.history(self.position, position)
+            is_whole = False
+            while not is_whole:
+                hidden = self._source.history(self.position, position)
+                for entry in hidden.entries:
+                    hand_on(*entry)
+                    self._pause()
+                self.reach(hidden.end)
+                is_whole = hidden.end >= moment_of(position)
+            return []
         except (HistoryLost, PyMongoError) as error:
             _log.warning("the stream %s has a gap before %s: %s", self.name, position, type(error).__name__)
-        else:
-            for entry in hidden:
-                hand_on(*entry)
-                self._pause()
-            self.reach(position)
-            return []
         with self._lock:
             self.begin(position)
             told = [ws for ws in connections() if ws.form == V1]
@@ -213,7 +178,10 @@ class Stream(Generic[Item]):
         """Take those who wait some way further; return whether any are left. May switch."""
         comers = list(self._comers.values())
         try:
-            self._look_back([comer.position for comer in comers if self._knows(comer) and comer.todo is None])
+            for comer in comers:
+                if comer.groups is not comer.ws.groups:
+                    comer.todo = comer.stretch = None
+            self._look_back([comer for comer in comers if self._knows(comer) and comer.todo is None])
             with self._lock:
                 self._look_up([comer for comer in comers if self._knows(comer)])
             done = 0
@@ -251,13 +219,21 @@ class Stream(Generic[Item]):
             return False
         return moment_of(comer.position) <= self.position and not self._is_lost(comer.position)
 
-    def _look_back(self, positions: list[str]) -> None:
-        """Learn what happened since these positions, where that is not known: one read for all. May switch."""
-        deadline = self._now() + self._settings.stream_patience
-        while earliest := min((each for each in positions if self._is_before(each)), default=None):
-            until = self._journal.floor
+    def _look_back(self, comers: list[Comer[Item]]) -> None:
+        """Learn what those missed of whom that is not known: one read for all, if that is not too much. May switch.
+
+        Else it is the part that the earliest needs, and who has missed little comes first: asking for what is long past
+        takes no more than half of the time, and holds nobody up who was away for a moment.
+        """
+        deadline, has_learnt = self._now() + self._settings.stream_patience, False
+        while positions := [comer.position for comer in comers if self._is_before(comer.position)]:
+            until, began = self._journal.floor, self._now()
+            near = [each for each in positions if _seconds(until) - _seconds(each) <= _NEAR]
+            if not near and (has_learnt or began < self._rests_until or self._is_crowded()):
+                return
+            earliest, has_learnt = min(near or positions), True
             try:
-                items = self._source.history(earliest, until)
+                stretch = self._source.history(earliest, until)
             except HistoryLost as error:
                 # Nobody has it searched again and again, a moment later each time: half of the way, then.
                 self._lost = max(self._lost, earliest)
@@ -268,40 +244,53 @@ class Stream(Generic[Item]):
                 _log.info("the stream %s does not reach back to %s: %s", self.name, earliest, error)
                 continue
             with self._lock:
-                if self._journal.floor == until:
-                    self._journal.extend(earliest, items)
+                is_whole = stretch.end >= moment_of(until) and self._journal.floor == until
+                if is_whole and self._journal.has_room(stretch.entries):
+                    self._journal.extend(earliest, stretch.entries)
+                    continue
+                end = moment_end(stretch.end)
+                those = [each for each in comers if earliest <= each.position < end]
+                self._assign(those, stretch.entries, end, stretch)
+            self._rests_until = 2 * self._now() - began
+            return
+
+    def _is_crowded(self) -> bool:
+        """Return whether those who come back hold as much of the past as they may."""
+        stretches = {id(comer.stretch) for comer in self._comers.values() if comer.stretch is not None}
+        return len(stretches) >= _STRETCHES
 
     def _is_before(self, position: str) -> bool:
-        if self._is_lost(position) or self._is_forgotten(position):
-            return False
-        return self._journal.since(position, 0) is None
-
-    def _is_forgotten(self, position: str) -> bool:
-        """Return whether what follows the position is too much to be remembered; nobody reads that in vain."""
-        return self._journal.is_full and position < self._journal.floor
+        """Return whether it is not known what happened since, and the history may tell."""
+        return not self._is_lost(position) and self._journal.since(position, 0) is None
 
     def _is_lost(self, position: str) -> bool:
-        if position <= self._lost:
+        """Return whether it is known that the history does not tell, or nobody is to ask it."""
+        if position <= self._lost or _seconds(self.reached) - _seconds(position) > self._settings.stream_reach:
             return True
         return position <= self._doubtful and self._now() < self._doubtful_until
 
     def _look_up(self, comers: list[Comer[Item]]) -> None:
         """Find what each of those has missed who do not know it yet, or are in other groups by now."""
-        asking = [comer for comer in comers if comer.todo is None or comer.groups is not comer.ws.groups]
-        asking = [comer for comer in asking if not self._is_forgotten(comer.position)]
-        if not asking:
-            return
-        first = min(comer.position for comer in asking)
-        entries = self._journal.since(first, len(self._journal))
-        if entries is None:
-            return
-        users = {comer.ws.user_id for comer in asking}
-        groups = frozenset().union(*{comer.ws.groups for comer in asking})
+        asking = [each for each in comers if each.todo is None and self._journal.since(each.position, 0) is not None]
+        if asking:
+            entries = self._journal.since(min(comer.position for comer in asking), len(self._journal)) or []
+            self._assign(asking, entries, entries[-1][0] if entries else "", None)
+
+    def _assign(
+        self,
+        comers: list[Comer[Item]],
+        entries: Sequence[tuple[str, Item, int]],
+        end: str,
+        stretch: Stretch[Item] | None,
+    ) -> None:
+        """Give each what it has missed of these, which are all that happened up to `end`."""
+        users = {comer.ws.user_id for comer in comers}
+        groups = frozenset[str]().union(*(comer.ws.groups for comer in comers))
         missed = Missed(entries, self._source.addressed, users, groups)
-        for comer in asking:
+        for comer in comers:
             comer.groups = comer.ws.groups
             comer.todo = missed.of(comer.ws.user_id, comer.groups, comer.position)
-            comer.end = missed.end
+            comer.end, comer.stretch = end, stretch
 
     def _advance(self, comer: Comer[Item]) -> bool:
         """Send the next of what a client has missed; return whether nothing is left to be done for it."""
@@ -316,8 +305,6 @@ class Stream(Generic[Item]):
             return self._join(comer, "loaded")
         if place.epoch != self._source.epoch(ws.user_id) or self._is_lost(comer.position):
             return self._join(comer, "reset")
-        if comer.todo is None and self._is_forgotten(comer.position):
-            return self._join(comer, "reset")
         if moment_of(comer.position) > self.position:
             if self._now() >= comer.deadline:
                 return self._join(comer, "reset")
@@ -331,7 +318,7 @@ class Stream(Generic[Item]):
         """Send some, unless much waits for the client already; return whether that was all that was looked up."""
         ws, most = comer.ws, self._settings.outbox_bytes // 4
         if comer.groups is not ws.groups:
-            comer.todo = None
+            comer.todo = comer.stretch = None
             return False
         for _ in range(_CHUNK):
             if ws.waiting_bytes > most:
@@ -339,7 +326,7 @@ class Stream(Generic[Item]):
             entry = next(comer.todo or iter(()), None)
             if entry is None:
                 comer.position = max(comer.position, comer.end)
-                comer.todo = None
+                comer.todo = comer.stretch = None
                 return True
             self._send(comer, *entry)
         return False
@@ -380,3 +367,8 @@ class Stream(Generic[Item]):
             "missed": missed,
         }
         ws.send(Message(CHANNEL, payload, seq=self.position))
+
+
+def _seconds(position: str) -> int:
+    """Return when a position was, by the clock of the database."""
+    return timestamp_of(position).time
