@@ -77,6 +77,42 @@ test("an answer with a position is a state, told once", () => {
   assert.deepEqual(changes, [[entry(1)], [entry(2)]]);
 });
 
+test("the answer to a command that was given up is a state: no other message tells of it", async () => {
+  const { ws, server, clock } = setUpOpen();
+  const changes = collect(ws.clipboard, "change");
+  const added = ws.clipboard.add("x");
+  for (let second = 0; second < 30; second += 1) {
+    server.say("ping", {});
+    clock.pass(1_000);
+  }
+  assert.deepEqual(await outcome(added), { code: "timeout" });
+
+  server.answer([entry(1, "x")], { to: server.sent[0], seq: "1" });
+
+  assert.deepEqual(changes, [[entry(1, "x")]]);
+  assert.deepEqual(ws.clipboard.entries, [entry(1, "x")]);
+});
+
+test("the answer to a request of the channel's own is a state too", async () => {
+  const { ws, server } = setUpOpen();
+  const changes = collect(ws.clipboard, "change");
+  const asked = ws.channel("clipboard").request({ action: "clipboard_add", data: "x" });
+
+  server.answer([entry(1, "x")], { seq: "1" });
+
+  assert.deepEqual(await asked, [entry(1, "x")]);
+  assert.deepEqual(changes, [[entry(1, "x")]]);
+});
+
+test("the page knows the state that a command made before the command is settled", async () => {
+  const { ws, server } = setUpOpen();
+  const seen = ws.clipboard.add("x").then(() => ws.clipboard.entries);
+
+  server.answer([entry(1, "x")], { seq: "1" });
+
+  assert.deepEqual(await seen, [entry(1, "x")]);
+});
+
 test("states without a position are all taken", () => {
   const { ws, server } = setUpOpen();
   const changes = collect(ws.clipboard, "change");
