@@ -421,7 +421,9 @@ class Clipboard {
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
     this.#messenger = messenger;
-    messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
+    // The answer to a request is how this tab is told of the state that it made, and the only message that tells of it:
+    // it counts whoever asked, and also after the command was given up.
+    messenger.route(CLIPBOARD, (message) => this.#receive(message), true);
     messenger.watch(({ state }) => {
       if (state === "open") this.#latest = "";
     });
@@ -490,11 +492,10 @@ class Clipboard {
 
   /**
    * Take a state, unless a later one was seen on this connection.
-   * @param {any} entries
-   * @param {string} [seq]
+   * @param {import("./envelope.js").Envelope} message
    */
-  #receive(entries, seq = "") {
-    if (!Array.isArray(entries)) return;
+  #receive({ payload: entries, id, seq = "" }) {
+    if (!Array.isArray(entries) || (id && !seq)) return;
     if (seq && (seq === this.#seq || seq < this.#latest)) return;
     this.#seq = this.#latest = seq;
     this.#entries = entries;
@@ -2120,7 +2121,7 @@ class Messenger {
   #fault;
   #connection;
   #outbox;
-  /** @type {[channel: string, receive: (message: Envelope) => void][]} */
+  /** @type {[channel: string, receive: (message: Envelope) => void, isAll?: boolean][]} */
   #routes = [];
   /** @type {((change: import("./connection.js").StateChange) => void)[]} */
   #watchers = [];
@@ -2161,12 +2162,14 @@ class Messenger {
   }
 
   /**
-   * Hand what comes on a channel to `receive`: what answers no request, and answers with a position.
+   * Hand what comes on a channel, and answers no request, to `receive`.
    * @param {string} channel
    * @param {(message: Envelope) => void} receive
+   * @param {boolean} [isAll] hand it the answers too, before those who asked get them; also those that nobody waits
+   *   for any more
    */
-  route(channel, receive) {
-    this.#routes.push([channel, receive]);
+  route(channel, receive, isAll) {
+    this.#routes.push([channel, receive, isAll]);
   }
 
   /**
@@ -2216,12 +2219,11 @@ class Messenger {
 
   /** @param {Envelope} message */
   #receive(message) {
-    const { channel, id, payload, seq } = message;
+    const { channel, id, payload } = message;
     const error = channel === RESERVED.error ? WSFlaskError.from(payload) : null;
+    for (const [name, receive, isAll] of this.#routes) if (name === channel && (isAll || id == null)) receive(message);
     if (id != null) this.#outbox.answer(message, error);
     else if (error) this.#fault(error);
-    // No other message tells of a state that is told as an answer, even when nobody waits for that any more.
-    if (!error && (id == null || seq)) for (const [name, receive] of this.#routes) if (name === channel) receive(message);
   }
 
   /** @param {import("./connection.js").StateChange} change */

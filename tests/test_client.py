@@ -122,6 +122,21 @@ def test_the_clipboard_is_the_same_in_both_tabs(ann: BrowserContext, server: har
     assert there.evaluate("ws.clipboard.remove(ws.clipboard.entries[0].id)") == []
 
 
+@FORMS
+def test_a_command_that_nobody_waits_for_any_more_is_seen_all_the_same(
+    ann: BrowserContext, server: harness.WebServer, form: str
+) -> None:
+    page = open_page(ann, server, form)
+    page.evaluate("ws.clipboard.flush()")
+
+    asked = "ws.channel('clipboard').request({ action: 'clipboard_add', data: 'late' }, { timeoutMs: 0 })"
+    code = page.evaluate(f"{asked}.catch((error) => error.code)")
+
+    assert code == "timeout"
+    page.wait_for_function("ws.clipboard.entries.length === 1")
+    assert page.evaluate("ws.clipboard.entries[0].data") == "late"
+
+
 def test_a_view_follows_the_database_through_killed_workers(
     ann: BrowserContext, server: harness.WebServer, flights: Any
 ) -> None:

@@ -43,8 +43,9 @@ def test_clients_of_a_host_that_is_cut_off_resume_on_the_other_and_its_own_notic
     assert ended.returncode == 0, ended.stderr
     figures = {name: float(value) for name, value in (pair.split("=") for pair in ended.stdout.split())}
     assert figures["tabs"] == 40
+    assert figures["cut_s"] == pytest.approx(16, abs=1)
     assert 13 <= figures["cut_off"] <= 27
-    assert [figures[name] for name in ("lost", "twice", "order", "leaked", "corrupt")] == [0] * 5
+    assert [figures[name] for name in ("reset", "lost", "twice", "order", "leaked", "corrupt")] == [0] * 6
 
 
 @pytest.mark.slow

@@ -172,6 +172,17 @@ def test_a_feed_that_goes_on_at_an_earlier_position_is_a_reset_and_nothing_is_dr
     assert past.stream.add(at(51), 51, 10)
 
 
+def test_where_nothing_is_hidden_the_history_is_not_asked() -> None:
+    past = Past()
+    past.stream.begin(at(100))
+    past.stream.reach(at(120))
+
+    told = past.stream.go_on(at(120), lambda *entry: None, list)
+
+    assert (told, past.reads) == ([], [])
+    assert past.stream.add(at(121), 121, 10)
+
+
 def test_others_have_their_turn_while_a_gap_is_told_late() -> None:
     past = Past(stream_history=100)
     past.stream.begin(at(100))

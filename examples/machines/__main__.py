@@ -17,11 +17,13 @@ from .network import HOSTS, Trouble, cut, heal
 _HELP = """\
 Four hosts in network namespaces: `db` (a replica set of three mongods), `app1` and `app2` (gunicorn with two workers
 each), `front` (nginx, without sticky sessions). Needs root, Linux, iproute2, nginx, Node with `npm ci`, and mongod
-(pip install 'wsflask[test]' brings one).
+(pip install 'wsflask[test]' brings one). It runs from a checkout of the repository, in its top folder, and from nothing
+else: load, tabs and what counts as lost are those of the fault suite, tests/faults, which no package brings.
 
   up      makes the hosts and starts everything; it stays up until `down`
   cut     pulls the cable of an application host: `cut app1`; `heal app1` puts it in again
-  check   puts a load on through nginx, cuts app1 off for 30 s, and counts what was lost; the last line is name=value
+  check   puts a load on through nginx, cuts app1 off for 30 s, and counts what was lost; the last line is
+          name=value pairs: what the load was, for how long app1 was cut off, what came of it
   down    ends everything
 """
 

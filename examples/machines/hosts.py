@@ -112,6 +112,9 @@ def _initiate() -> None:
             try:
                 member.admin.command("replSetInitiate", {"_id": _NAME, "members": members})
             except OperationFailure as error:
+                if error.code == 74:  # the others do not answer yet
+                    time.sleep(0.1)
+                    continue
                 if error.code != 23:  # there is one already
                     raise
             except PyMongoError:

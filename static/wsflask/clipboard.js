@@ -45,7 +45,9 @@ export class Clipboard {
   /** @param {import("./messenger.js").Messenger} messenger */
   constructor(messenger) {
     this.#messenger = messenger;
-    messenger.route(CLIPBOARD, ({ payload, seq }) => this.#receive(payload, seq));
+    // The answer to a request is how this tab is told of the state that it made, and the only message that tells of it:
+    // it counts whoever asked, and also after the command was given up.
+    messenger.route(CLIPBOARD, (message) => this.#receive(message), true);
     messenger.watch(({ state }) => {
       if (state === "open") this.#latest = "";
     });
@@ -114,11 +116,10 @@ export class Clipboard {
 
   /**
    * Take a state, unless a later one was seen on this connection.
-   * @param {any} entries
-   * @param {string} [seq]
+   * @param {import("./envelope.js").Envelope} message
    */
-  #receive(entries, seq = "") {
-    if (!Array.isArray(entries)) return;
+  #receive({ payload: entries, id, seq = "" }) {
+    if (!Array.isArray(entries) || (id && !seq)) return;
     if (seq && (seq === this.#seq || seq < this.#latest)) return;
     this.#seq = this.#latest = seq;
     this.#entries = entries;

@@ -23,7 +23,7 @@ export class Messenger {
   #fault;
   #connection;
   #outbox;
-  /** @type {[channel: string, receive: (message: Envelope) => void][]} */
+  /** @type {[channel: string, receive: (message: Envelope) => void, isAll?: boolean][]} */
   #routes = [];
   /** @type {((change: import("./connection.js").StateChange) => void)[]} */
   #watchers = [];
@@ -64,12 +64,14 @@ export class Messenger {
   }
 
   /**
-   * Hand what comes on a channel to `receive`: what answers no request, and answers with a position.
+   * Hand what comes on a channel, and answers no request, to `receive`.
    * @param {string} channel
    * @param {(message: Envelope) => void} receive
+   * @param {boolean} [isAll] hand it the answers too, before those who asked get them; also those that nobody waits
+   *   for any more
    */
-  route(channel, receive) {
-    this.#routes.push([channel, receive]);
+  route(channel, receive, isAll) {
+    this.#routes.push([channel, receive, isAll]);
   }
 
   /**
@@ -119,12 +121,11 @@ export class Messenger {
 
   /** @param {Envelope} message */
   #receive(message) {
-    const { channel, id, payload, seq } = message;
+    const { channel, id, payload } = message;
     const error = channel === RESERVED.error ? WSFlaskError.from(payload) : null;
+    for (const [name, receive, isAll] of this.#routes) if (name === channel && (isAll || id == null)) receive(message);
     if (id != null) this.#outbox.answer(message, error);
     else if (error) this.#fault(error);
-    // No other message tells of a state that is told as an answer, even when nobody waits for that any more.
-    if (!error && (id == null || seq)) for (const [name, receive] of this.#routes) if (name === channel) receive(message);
   }
 
   /** @param {import("./connection.js").StateChange} change */

@@ -77,18 +77,40 @@ test("an answer with a position is a state, told once", () => {
   assert.deepEqual(changes, [[entry(1)], [entry(2)]]);
 });
 
-test("the state in an answer that nobody waits for any more is taken", async () => {
+test("the answer to a command that was given up is a state: no other message tells of it", async () => {
   const { ws, server, clock } = setUpOpen();
   const changes = collect(ws.clipboard, "change");
-  const added = outcome(ws.clipboard.add("x"));
+  const added = ws.clipboard.add("x");
+  for (let second = 0; second < 30; second += 1) {
+    server.say("ping", {});
+    clock.pass(1_000);
+  }
+  assert.deepEqual(await outcome(added), { code: "timeout" });
 
-  clock.pass(15_000);
-  server.say("ping", {});
-  clock.pass(15_000);
-  server.answer([entry(1)], { seq: "09", to: server.sent[0] });
+  server.answer([entry(1, "x")], { to: server.sent[0], seq: "1" });
 
-  assert.equal((await added).code, "timeout");
-  assert.deepEqual(changes, [[entry(1)]]);
+  assert.deepEqual(changes, [[entry(1, "x")]]);
+  assert.deepEqual(ws.clipboard.entries, [entry(1, "x")]);
+});
+
+test("the answer to a request of the channel's own is a state too", async () => {
+  const { ws, server } = setUpOpen();
+  const changes = collect(ws.clipboard, "change");
+  const asked = ws.channel("clipboard").request({ action: "clipboard_add", data: "x" });
+
+  server.answer([entry(1, "x")], { seq: "1" });
+
+  assert.deepEqual(await asked, [entry(1, "x")]);
+  assert.deepEqual(changes, [[entry(1, "x")]]);
+});
+
+test("the page knows the state that a command made before the command is settled", async () => {
+  const { ws, server } = setUpOpen();
+  const seen = ws.clipboard.add("x").then(() => ws.clipboard.entries);
+
+  server.answer([entry(1, "x")], { seq: "1" });
+
+  assert.deepEqual(await seen, [entry(1, "x")]);
 });
 
 test("states without a position are all taken", () => {
