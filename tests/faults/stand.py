@@ -275,8 +275,13 @@ class Stand:
                 trial.say(f"  {kind.upper()}: and {len(new) - 5} more")
         trial.verdict.surfaced += max(verdict.surfaced - self._surfaced, 0)
         self._surfaced = verdict.surfaced
+
+    def tell_corrupt(self, trial: Trial) -> None:
+        """Note frames that were none, since the last time."""
         trial.corrupt += [text for text in self.fleet.faults()["corrupt"] if text not in self._known]
         self._known.update(trial.corrupt)
+        for text in trial.corrupt[:3]:
+            trial.say(f"  CORRUPT: {text[:200]}")
 
     def _differences(self) -> list[str]:
         """Return what tabs show that the database does not say."""
