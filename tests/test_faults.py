@@ -42,7 +42,7 @@ def test_nothing_is_lost_surfaced_twice_out_of_order_or_leaked_under_faults(tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resume", "access-on-update"])
+@pytest.mark.parametrize("name", ["resume", "access-on-update", "whole-frames"])
 def test_a_run_goes_red_when_something_is_taken_out(name: str) -> None:
     ended = run("--mutate", name)
 

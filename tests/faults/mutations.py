@@ -35,6 +35,7 @@ def _mutation(name: str, path: str, before: str, after: str, row: str, counts: s
     return Mutation(name, ((path, before, after),), row, counts)
 
 
+_OUTBOX = "wsflask/connection/outbox.py"
 _ALL = (
     _mutation(
         "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "worker-ended", "lost"
@@ -48,7 +49,16 @@ _ALL = (
         "twice",
     ),
     _mutation(
-        "whole-frames", "wsflask/connection/outbox.py", "self._sent = sent", "self._sent = 0", "slow-readers", "corrupt"
+        "whole-frames", _OUTBOX, "self._sent = sent", "self._sent = 0", "stalling-readers", "corrupt"
+    ),
+    _mutation(
+        "whole-frames-later", _OUTBOX, "self._sent = count", "self._sent = 0", "stalling-readers", "corrupt"
+    ),
+    _mutation(
+        "counted-bytes", _OUTBOX, "        self.size -= count\n", "", "stalling-readers", "problems"
+    ),
+    _mutation(
+        "cut-at-a-border", _OUTBOX, "begun = self._sent + self._leaving", "begun = 0", "stalling-readers", "problems"
     ),
     _mutation(
         "access-on-update",
