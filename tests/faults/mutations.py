@@ -35,7 +35,7 @@ def _mutation(name: str, path: str, before: str, after: str, row: str, counts: s
     return Mutation(name, ((path, before, after),), row, counts)
 
 
-_OUTBOX = "wsflask/connection/outbox.py"
+_OUTBOX, _PRESENCE = "wsflask/connection/outbox.py", "wsflask/services/presence.py"
 _ALL = (
     _mutation(
         "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "worker-ended", "lost"
@@ -67,6 +67,12 @@ _ALL = (
         "self._scope.matches(document)",
         "joining",
         "leaked",
+    ),
+    _mutation(
+        "presence-linger", _PRESENCE, "is_final=ws.close_code in _FINAL", "is_final=True", "worker-ended", "problems"
+    ),
+    _mutation(
+        "presence-leases", _PRESENCE, "_PATIENCE = 8.0", "_PATIENCE = 80.0", "clients-killed", "problems"
     ),
     Mutation(
         "outbox-bound",
