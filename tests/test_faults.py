@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.histogram import bins, histogram
 from tests.faults.mutations import MUTATIONS, mutated_tree
 from tests.faults.report import report
 from tests.faults.rows import load_rows
@@ -72,6 +73,7 @@ def test_trials_that_were_run_apart_make_one_report_with_the_latest_of_each_row(
     text = report(list(found.values()), load_rows())
     assert "- people 2, 2026-01-02 10:00:00" in text
     assert "- cuts 3, 2026-01-01 12:00:00" in text
+    assert "## Times" in text
     assert "0.5 s (at most 1: it is so)" in text
 
 
@@ -79,7 +81,12 @@ def _trial(row: str, seed: int) -> Trial:
     trial = Trial(row, False, seed, lambda _: None)
     trial.saw("it happened", True)
     trial.measure("a time", 0.5, at_most=1.0 / (1000 * MS), why="it is so")
+    trial.tables.append(histogram("Times", [0.1, 0.2], 1.0))
     return trial
+
+
+def test_a_histogram_counts_by_tenths_of_a_window_and_beyond() -> None:
+    assert bins([0.0, 0.05, 0.55, 0.99, 1.0, 7.0], 1.0) == [2, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2]
 
 
 def test_a_mutation_whose_text_is_not_there_is_refused(tmp_path: Path) -> None:
