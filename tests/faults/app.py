@@ -82,6 +82,12 @@ def _items(user: Person) -> Any:
     return [{"fn": "region", "op": "in", "val": list(user.regions)}] if user.regions else None
 
 
+def _behind(connection: Connection) -> float:
+    """Return the seconds for which an open connection's client has lacked something."""
+    outbox = connection._outbox
+    return time.monotonic() - outbox.oldest if outbox and connection.is_open else 0.0
+
+
 def _value(text: str) -> Any:
     try:
         return float(text) if "." in text else int(text)
@@ -124,7 +130,8 @@ def create_app() -> Flask:
         subscriptions = sum(isinstance(each, Subscriber) for each in everything)
         counts = {"connections": len(server.hub), "greenlets": greenlets, "subscriptions": subscriptions}
         waiting = max((each.waiting_bytes for each in server.hub.connections()), default=0)
-        return jsonify(pid=os.getpid(), time=time.time(), waiting=waiting, **counts)
+        behind = max(map(_behind, server.hub.connections()), default=0.0)
+        return jsonify(pid=os.getpid(), time=time.time(), waiting=waiting, behind=behind, **counts)
 
     @app.post("/logout")
     @flask_login.login_required
