@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.histogram import bins, histogram
 from tests.faults.mutations import MUTATIONS, mutated_tree
+from tests.faults.report import report
 from tests.faults.rows import load_rows
+from tests.faults.saved import load, save
+from tests.faults.trial import Trial
 from tests.harness import ROOT, missing
+from wsflask.testing.waiting import MS
 
 
 def run(*arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
@@ -24,9 +29,9 @@ def run(*arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[st
 
 @pytest.mark.slow
 def test_nothing_is_lost_surfaced_twice_out_of_order_or_leaked_under_faults(tmp_path: Path) -> None:
-    report = tmp_path / "report.md"
+    path = tmp_path / "report.md"
 
-    ended = run("--quick", "--report", str(report))
+    ended = run("--quick", "--report", str(path))
 
     assert ended.returncode == 0, ended.stderr[-8000:]
     figures = dict(pair.split("=") for pair in ended.stdout.splitlines()[-1].split())
@@ -34,11 +39,11 @@ def test_nothing_is_lost_surfaced_twice_out_of_order_or_leaked_under_faults(tmp_
         ("lost", "twice", "order", "leaked", "late", "corrupt"), "0"
     )
     assert int(figures["rows"]) == sum(each.is_quick for each in load_rows().values())
-    assert len(re.findall(r"^\| `", report.read_text(), re.MULTILINE)) == int(figures["rows"])
+    assert len(re.findall(r"^\| `", path.read_text(), re.MULTILINE)) == int(figures["rows"])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resume", "access-on-update"])
+@pytest.mark.parametrize("name", ["resume", "access-on-update", "whole-frames"])
 def test_a_run_goes_red_when_something_is_taken_out(name: str) -> None:
     ended = run("--mutate", name)
 
@@ -51,6 +56,37 @@ def test_what_a_mutation_takes_out_is_there(name: str, tmp_path: Path) -> None:
     mutated_tree(MUTATIONS[name], tmp_path)
 
     assert MUTATIONS[name].row in load_rows()
+
+
+def test_trials_that_were_run_apart_make_one_report_with_the_latest_of_each_row(tmp_path: Path) -> None:
+    path = tmp_path / "saved.json"
+    early, late, other = (_trial(row, seed) for row, seed in (("people", 1), ("people", 2), ("cuts", 3)))
+    early.at, late.at, other.at = "2026-01-01 10:00:00", "2026-01-02 10:00:00", "2026-01-01 12:00:00"
+
+    save(path, [late, other])
+    save(path, [early])
+    found = {trial.row: trial for trial in load(path)}
+
+    assert {row: trial.seed for row, trial in found.items()} == {"people": 2, "cuts": 3}
+    assert found["people"].measures == late.measures
+    assert found["people"].is_green
+    text = report(list(found.values()), load_rows())
+    assert "- people 2, 2026-01-02 10:00:00" in text
+    assert "- cuts 3, 2026-01-01 12:00:00" in text
+    assert "## Times" in text
+    assert "0.5 s (at most 1: it is so)" in text
+
+
+def _trial(row: str, seed: int) -> Trial:
+    trial = Trial(row, False, seed, lambda _: None)
+    trial.saw("it happened", True)
+    trial.measure("a time", 0.5, at_most=1.0 / (1000 * MS), why="it is so")
+    trial.tables.append(histogram("Times", [0.1, 0.2], 1.0))
+    return trial
+
+
+def test_a_histogram_counts_by_tenths_of_a_window_and_beyond() -> None:
+    assert bins([0.0, 0.05, 0.55, 0.99, 1.0, 7.0], 1.0) == [2, 0, 0, 0, 0, 1, 0, 0, 0, 1, 2]
 
 
 def test_a_mutation_whose_text_is_not_there_is_refused(tmp_path: Path) -> None:

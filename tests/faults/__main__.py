@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sys
 import time
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from .report import report, summary
 from .rows import Row, load_rows
+from .saved import latest, load, save
 from .stand import FULL, QUICK, STREAMS, Needs, Stand
 from .trial import Trial
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,7 +28,11 @@ from .trial import Trial
 @click.option("--only", multiple=True, metavar="ROW", help="Run this row; may be given several times.")
 @click.option("--seed", type=int, help="Repeat the run of this seed.")
 @click.option("--list", "is_listed", is_flag=True, help="Name the rows, and end.")
-@click.option("--report", "path", type=click.Path(path_type=Path, dir_okay=False), help="Write a report in Markdown.")
+@click.option("--report", "path", type=_FILE, help="Write a report in Markdown.")
+@click.option("--save", "kept", type=_FILE, help="Add what is found out to this file; of each row the latest remains.")
+@click.option(
+    "--saved", type=_FILE, multiple=True, help="Run nothing: report what was saved; may be given several times."
+)
 @click.option("--mutate", "mutation", metavar="NAME", help="Take out what has to be there: this must go red.")
 @click.option("--mutations", is_flag=True, help="Do so with each mutation, and end well if all go red.")
 def main(
@@ -34,6 +43,8 @@ def main(
     seed: int | None,
     is_listed: bool,
     path: Path | None,
+    kept: Path | None,
+    saved: tuple[Path, ...],
     mutation: str | None,
     mutations: bool,
 ) -> None:
@@ -45,7 +56,7 @@ def main(
     if mutation or mutations:
         from .mutations import run_mutations
 
-        sys.exit(not run_mutations([mutation] if mutation else None, say))
+        sys.exit(not run_mutations([mutation] if mutation else None, seed or 1, say))
     rows = load_rows()
     if is_listed:
         for each in rows.values():
@@ -54,26 +65,33 @@ def main(
     unknown = [name for name in only if name not in rows]
     if unknown:
         raise click.UsageError(f"there is no row {unknown[0]}; --list names them")
+    if saved:
+        trials = latest(trial for each in saved for trial in load(each))
+        _end([trial for name in rows for trial in trials if trial.row == name], rows, path)
     is_short = quick or short
     chosen = [each for each in rows.values() if each.name in only or (not only and (each.is_quick or not quick))]
     if seed is None:
         seed = random.SystemRandom().randrange(1 << 30)
     say(f"seed {seed}")
-    trials, skipped = _run(chosen, seed, is_short=is_short)
+    obstacles = {each.name: each.obstacle() for each in chosen}
+    for name, obstacle in obstacles.items():
+        if obstacle:
+            say(f"{name}: not run: {obstacle}")
+    _end(_run([each for each in chosen if not obstacles[each.name]], seed, kept, is_short=is_short), rows, path)
+
+
+def _end(trials: list[Trial], rows: dict[str, Row], path: Path | None) -> NoReturn:
+    """Tell what was found out, and end the process."""
     if path is not None:
-        path.write_text(report(trials, skipped, rows, QUICK if is_short else FULL))
+        path.write_text(report(trials, rows))
     for trial in trials:
         click.echo(f"{trial.row}: {'green' if trial.is_green else 'RED'} in {trial.seconds:.0f} s")
     click.echo(summary(trials))
     sys.exit(not all(trial.is_green for trial in trials))
 
 
-def _run(chosen: list[Row], seed: int, *, is_short: bool) -> tuple[list[Trial], list[tuple[Row, str]]]:
+def _run(wanted: list[Row], seed: int, kept: Path | None, *, is_short: bool) -> list[Trial]:
     trials: list[Trial] = []
-    skipped = [(each, reason) for each in chosen if (reason := each.obstacle())]
-    for each, reason in skipped:
-        say(f"{each.name}: not run: {reason}")
-    wanted = [each for each in chosen if each not in [row for row, _ in skipped]]
     groups: dict[Needs, list[Row]] = {}
     for each in wanted:
         groups.setdefault(each.needs, []).append(each)
@@ -83,13 +101,15 @@ def _run(chosen: list[Row], seed: int, *, is_short: bool) -> tuple[list[Trial], 
             with Stand(needs, QUICK if is_short else FULL, seed, say) as stand:
                 while waiting:
                     trials.append(_try(waiting.pop(0), stand, seed, is_short=is_short))
+                    if kept is not None:
+                        save(kept, trials[-1:])
         except Exception:
             for each in waiting:
                 trial = Trial(each.name, is_short, seed, say)
                 trial.check(f"the stand did not come up: {traceback.format_exc(limit=-2)}", holds=False)
                 trials.append(trial)
     order = {each.name: number for number, each in enumerate(wanted)}
-    return sorted(trials, key=lambda trial: order[trial.row]), skipped
+    return sorted(trials, key=lambda trial: order[trial.row])
 
 
 def _try(row: Row, stand: Stand, seed: int, *, is_short: bool) -> Trial:
@@ -107,8 +127,9 @@ def _try(row: Row, stand: Stand, seed: int, *, is_short: bool) -> Trial:
     except Exception:
         trial.check(traceback.format_exc(limit=-4), holds=False)
     finally:
+        stand.tell_corrupt(trial)
         stand.tidy()
-    trial.seconds = time.monotonic() - started
+    trial.seconds, trial.busy = time.monotonic() - started, os.getloadavg()[0]
     if not trial.is_green:
         for line in stand.server.log().splitlines()[-15:]:
             say(f"  | {line[:240]}")

@@ -17,15 +17,17 @@ from flask import Flask, jsonify
 from flask.typing import ResponseReturnValue
 
 from benchmarks.cookies import SECRET_KEY
-from wsflask import Broadcaster, Clipboard, Connection, Notifier, Service, WebSocketServer
+from wsflask import Broadcaster, Clipboard, Connection, Notifier, Presence, Service, WebSocketServer
 from wsflask.live.subscriber import Subscriber
 
 from .models import Item, Person
 
-__all__ = ["SETTINGS", "TRAPS", "URI", "Chat", "create_app"]
+__all__ = ["LINGER", "SETTINGS", "TRAPS", "URI", "Chat", "create_app"]
 
 #: The database; a folder in which files are traps; further settings as NAME=VALUE, one a line.
 URI, TRAPS, SETTINGS = "FAULTS_MONGODB_URI", "FAULTS_TRAPS", "FAULTS_SETTINGS"
+#: Seconds for which a tab that has lost its connection still counts as being here.
+LINGER = 5.0
 
 
 def _springs(name: str) -> bool:
@@ -80,6 +82,12 @@ def _items(user: Person) -> Any:
     return [{"fn": "region", "op": "in", "val": list(user.regions)}] if user.regions else None
 
 
+def _behind(connection: Connection) -> float:
+    """Return the seconds for which an open connection's client has lacked something."""
+    outbox = connection._outbox
+    return time.monotonic() - outbox.oldest if outbox and connection.is_open else 0.0
+
+
 def _value(text: str) -> Any:
     try:
         return float(text) if "." in text else int(text)
@@ -97,7 +105,8 @@ def create_app() -> Flask:
     app.config.update({name: _value(value) for name, _, value in given})
     manager = flask_login.LoginManager(app)
     manager.user_loader(lambda name: Person.objects(pk=name).first())
-    server = WebSocketServer(app, services=[Notifier, TrappedClipboard, Broadcaster, Chat])
+    presence = Presence(may_join=lambda user, room: room.startswith("room"), linger=LINGER)
+    server = WebSocketServer(app, services=[Notifier, TrappedClipboard, Broadcaster, Chat, presence])
     server.expose(
         Item,
         fields=("number", "region", "version", "text"),
@@ -115,11 +124,14 @@ def create_app() -> Flask:
     def state() -> ResponseReturnValue:
         """Tell what this worker holds: each answer is another worker's, by chance."""
         gc.collect()
-        greenlets = sum(1 for each in gc.get_objects() if isinstance(each, gevent.Greenlet) and not each.dead)
-        subscriptions = sum(1 for each in gc.get_objects() if isinstance(each, Subscriber))
+        # By type: to ask a weak proxy for its class fails when its object is gone.
+        everything = [each for each in gc.get_objects() if issubclass(type(each), (gevent.Greenlet, Subscriber))]
+        greenlets = sum(isinstance(each, gevent.Greenlet) and not each.dead for each in everything)
+        subscriptions = sum(isinstance(each, Subscriber) for each in everything)
         counts = {"connections": len(server.hub), "greenlets": greenlets, "subscriptions": subscriptions}
         waiting = max((each.waiting_bytes for each in server.hub.connections()), default=0)
-        return jsonify(pid=os.getpid(), time=time.time(), waiting=waiting, **counts)
+        behind = max(map(_behind, server.hub.connections()), default=0.0)
+        return jsonify(pid=os.getpid(), time=time.time(), waiting=waiting, behind=behind, **counts)
 
     @app.post("/logout")
     @flask_login.login_required

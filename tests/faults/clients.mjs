@@ -52,6 +52,8 @@ class Tab {
   resets = [];
   health = [];
   pings = [];
+  /** Tabs that were shown as being in the room, and are not any more: time, name. */
+  departures = [];
   /** Streams that the server has. */
   streams = [];
   counts = { opened: 0, resumed: 0, reset: 0, loads: 0, changes: 0, viewResets: 0, errors: {} };
@@ -62,6 +64,7 @@ class Tab {
   #added = [];
   #lastSurfaced = 0;
   #isGreeted = false;
+  #here = new Set();
 
   constructor(options) {
     this.options = options;
@@ -148,6 +151,7 @@ class Tab {
       }
     }
     if (this.options.view) this.#watch(ws);
+    if (this.options.room) this.#join(ws);
   }
 
   #stream({ stream, state }) {
@@ -176,6 +180,19 @@ class Tab {
       for (const row of rows.values()) this.#judge(row, "load");
     });
     this.view.on("reset", () => (this.counts.viewResets += 1));
+  }
+
+  #join(ws) {
+    this.room = ws.presence(this.options.room, { tab: this.options.name });
+    const look = () => {
+      this.#lastSurfaced = now();
+      const here = new Set([...this.room.members.values()].flatMap(({ tabs }) => Object.values(tabs).map(({ tab }) => tab)));
+      for (const name of this.#here) if (!here.has(name)) this.departures.push([now(), name]);
+      this.#here = here;
+    };
+    this.room.on("load", look);
+    this.room.on("change", look);
+    this.room.on("error", ({ code }) => (this.counts.errors[code] = (this.counts.errors[code] ?? 0) + 1));
   }
 
   /** A row that this user may not see must not be there. */
@@ -233,12 +250,12 @@ class Tab {
     const shows = [...this.#shown];
     const { name, user } = this.options;
     const { arrivals, messages, steps, commands, states, resets, health, pings, streams, counts, since } = this;
-    const log = { arrivals, messages, steps, commands, states, resets, health, pings };
+    const log = { arrivals, messages, steps, commands, states, resets, health, pings, departures: this.departures };
     return { name, user, since, streams, counts, shows, ...log };
   }
 
   rest() {
-    const { ws, view } = this;
+    const { ws, view, room } = this;
     return {
       name: this.options.name,
       state: ws.state,
@@ -249,6 +266,9 @@ class Tab {
       rows: view ? Object.fromEntries([...view.rows.values()].map(({ _id, version }) => [_id, version])) : null,
       regions: view ? [...new Set([...view.rows.values()].map(({ region }) => region))] : [],
       heard: this.#lastSurfaced,
+      room: this.options.room,
+      users: room ? [...room.members.keys()] : [],
+      here: [...this.#here],
       board: this.isReady ? [...this.#shown] : null,
     };
   }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -11,11 +13,13 @@ from benchmarks.cookies import session_cookies
 from tests.harness import ROOT, require_program
 from wsflask.testing.talking import TalkingChild
 
-from .models import regions_of, user_name
+from .models import regions_of, room_of, user_name
 
 __all__ = ["Fleet"]
 
 _PATIENCE = 90.0
+#: Tabs of a user that are in a room.
+_IN_ROOMS = 2
 
 
 class Fleet:
@@ -39,10 +43,12 @@ class Fleet:
         return self._cookies[number]
 
     def tab(self, number: int, tab: int, port: int, **options: Any) -> dict[str, Any]:
-        """Return the options of one tab of one user."""
+        """Return the options of one tab of one user; the first two of each are in a room, with about twenty others."""
         url, origin = f"ws://127.0.0.1:{port}/wsflask/ws", f"http://127.0.0.1:{port}"
         found = {"name": f"{user_name(number)}/{tab}", "user": user_name(number), "url": url, "origin": origin}
-        return {**found, "cookie": self.cookie(number), "regions": regions_of(number), "view": {}, **options}
+        room = room_of(number) if tab < _IN_ROOMS else None
+        usual: dict[str, Any] = {"cookie": self.cookie(number), "regions": regions_of(number), "view": {}, "room": room}
+        return {**found, **usual, **options}
 
     def open(self, tabs: Sequence[dict[str, Any]], *, every: float = 0.0, is_awaited: bool = True) -> None:
         """Open tabs, and return when each has been greeted and has its rows. May switch."""
@@ -129,6 +135,11 @@ class Fleet:
     def names(self) -> list[str]:
         """The names of all tabs."""
         return list(self._node_of)
+
+    def kill(self) -> None:
+        """Kill the processes (SIGKILL): their tabs are gone without a word."""
+        for node in self._nodes:
+            os.kill(node.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End the processes."""

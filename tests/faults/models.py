@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_login import UserMixin
 from mongoengine import BooleanField, Document, IntField, ListField, StringField
 
-__all__ = ["REGIONS", "Item", "Person", "groups_of", "regions_of", "user_name"]
+__all__ = ["REGIONS", "Item", "Person", "groups_of", "regions_of", "room_of", "user_name"]
 
 #: Enough that a region's view has few clients, and a change few receivers.
 REGIONS = tuple(f"region{number}" for number in range(20))
@@ -52,6 +52,11 @@ def user_name(number: int) -> str:
 def regions_of(number: int) -> list[str]:
     """Return the regions that a user may read at first."""
     return [REGIONS[number % len(REGIONS)]]
+
+
+def room_of(number: int) -> str:
+    """Return the room that a user's tabs join: ten users share it."""
+    return f"room{number // 10}"
 
 
 def groups_of(number: int) -> list[str]:

@@ -35,6 +35,7 @@ def _mutation(name: str, path: str, before: str, after: str, row: str, counts: s
     return Mutation(name, ((path, before, after),), row, counts)
 
 
+_OUTBOX, _PRESENCE = "wsflask/connection/outbox.py", "wsflask/services/presence.py"
 _ALL = (
     _mutation(
         "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "worker-ended", "lost"
@@ -48,7 +49,16 @@ _ALL = (
         "twice",
     ),
     _mutation(
-        "whole-frames", "wsflask/connection/outbox.py", "self._sent = sent", "self._sent = 0", "slow-readers", "corrupt"
+        "whole-frames", _OUTBOX, "self._sent = sent", "self._sent = 0", "stalling-readers", "corrupt"
+    ),
+    _mutation(
+        "whole-frames-later", _OUTBOX, "self._sent = count", "self._sent = 0", "stalling-readers", "corrupt"
+    ),
+    _mutation(
+        "counted-bytes", _OUTBOX, "        self.size -= count\n", "", "stalling-readers", "problems"
+    ),
+    _mutation(
+        "cut-at-a-border", _OUTBOX, "begun = self._sent + self._leaving", "begun = 0", "stalling-readers", "problems"
     ),
     _mutation(
         "access-on-update",
@@ -57,6 +67,12 @@ _ALL = (
         "self._scope.matches(document)",
         "joining",
         "leaked",
+    ),
+    _mutation(
+        "presence-linger", _PRESENCE, "is_final=ws.close_code in _FINAL", "is_final=True", "worker-ended", "problems"
+    ),
+    _mutation(
+        "presence-leases", _PRESENCE, "_PATIENCE = 8.0", "_PATIENCE = 80.0", "clients-killed", "problems"
     ),
     Mutation(
         "outbox-bound",
@@ -91,21 +107,21 @@ def mutated_tree(mutation: Mutation, folder: Path) -> None:
         (folder / name).write_text(text.replace(before, after))
 
 
-def run_mutations(names: Sequence[str] | None, say: Callable[[str], None]) -> bool:
+def run_mutations(names: Sequence[str] | None, seed: int, say: Callable[[str], None]) -> bool:
     """Run each mutation (None: all of them); return whether all went red for the right reason."""
-    outcomes = [_goes_red(MUTATIONS[name], say) for name in names or list(MUTATIONS)]
+    outcomes = [_goes_red(MUTATIONS[name], seed, say) for name in names or list(MUTATIONS)]
     print(f"mutations={len(outcomes)} red={sum(outcomes)}")  # noqa: T201
     return all(outcomes)
 
 
-def _goes_red(mutation: Mutation, say: Callable[[str], None]) -> bool:
+def _goes_red(mutation: Mutation, seed: int, say: Callable[[str], None]) -> bool:
     with tempfile.TemporaryDirectory(prefix="faults-") as name:
         folder = Path(name)
         mutated_tree(mutation, folder)
         say(
             f"{mutation.name}: {', '.join(name for name, *_ in mutation.changes)} changed; {mutation.row} has to see it"
         )
-        command = [sys.executable, "-m", "tests.faults", "--short", "--only", mutation.row, "--seed", "1"]
+        command = [sys.executable, "-m", "tests.faults", "--short", "--only", mutation.row, "--seed", str(seed)]
         env = {**os.environ, "PYTHONPATH": str(folder)}
         ended = subprocess.run(
             command, cwd=folder, env=env, capture_output=True, text=True, timeout=_PATIENCE, check=False

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Sequence
 
 from .rows import Row
-from .stand import Load
+from .stand import FULL, QUICK, Load
 from .trial import Trial
 
 __all__ = ["report", "summary"]
-
-
-#: What is said of short trials.
-_SHORT = (
-    "",
-    (
-        "This was the short form (`--short`): a smaller load, and faults that last seconds instead of minutes, beside "
-        "other work on the same cores, so that twice the time is allowed."
-    ),
-)
 
 
 def summary(trials: Sequence[Trial]) -> str:
@@ -32,25 +21,24 @@ def summary(trials: Sequence[Trial]) -> str:
             totals[name] += count
     failed = sum(not trial.is_green for trial in trials)
     corrupt = sum(len(trial.corrupt) for trial in trials)
-    pairs = {"rows": len(trials), "failed": failed, **totals, "corrupt": corrupt}
+    problems = sum(len(trial.problems) for trial in trials)
+    pairs = {"rows": len(trials), "failed": failed, **totals, "corrupt": corrupt, "problems": problems}
     return " ".join(f"{name}={value}" for name, value in pairs.items())
 
 
-def report(trials: Sequence[Trial], skipped: Sequence[tuple[Row, str]], rows: dict[str, Row], load: Load) -> str:
+def report(trials: Sequence[Trial], rows: dict[str, Row]) -> str:
     """Return the report."""
     lines = [
         "# Faults survived",
         "",
         (
-            f"Run on {time.strftime('%Y-%m-%d')} with {os.cpu_count()} cores, Python {platform.python_version()}, by "
+            f"Run on {_days(trials)} with {os.cpu_count()} cores, Python {platform.python_version()}, by "
             "`make faults`. Under each fault lies this load, unless the row says another: 2 workers, "
-            f"{load.users * load.tabs} clients ({load.users} users, {load.tabs} tabs each: the JavaScript client under "
-            f"Node), {load.notifications:g} notifications, {load.publications:g} kept publications, "
-            f"{load.commands:g} clipboard commands and {load.items:g} changes of documents a second. Writers are "
-            "processes of their own that note what they were told of each write; a checker compares that with what "
-            "each tab surfaced."
+            f"{_load(QUICK if all(trial.is_short for trial in trials) else FULL)}. Writers are processes of their own "
+            "that note what they were told of each write; a checker compares that with what each tab surfaced. At rest "
+            "every tab shows the rows, the unread count, the clipboard and the members of its room that there are."
         ),
-        *(_SHORT if any(trial.is_short for trial in trials) else ()),
+        *_of_short(trials),
         "",
         "| fault | to hold | happened | surfaced | lost | twice | out of order | leaked | held |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -63,10 +51,47 @@ def report(trials: Sequence[Trial], skipped: Sequence[tuple[Row, str]], rows: di
         cells = [f"`{row.name}`: {row.fault}", row.holds, happened, str(trial.verdict.surfaced)]
         cells += [str(counts[name]) for name in ("lost", "twice", "order", "leaked")]
         cells.append("; ".join(filter(None, [held, *trial.notes, wrong])))
-        lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
+        lines.append(_line(cells))
+    for trial in trials:
+        for table in trial.tables:
+            lines += ["", f"## {table.heading}", "", _line(table.columns), _line(["---"] * len(table.columns))]
+            lines += map(_line, table.rows)
+    run = {trial.row for trial in trials}
+    skipped = [(row, reason) for row in rows.values() if row.name not in run and (reason := row.obstacle())]
     if skipped:
         lines += ["", "Not run:", ""]
         lines += [f"- `{row.name}` ({row.fault}): {reason}" for row, reason in skipped]
-    lines += ["", f"`{summary(trials)}`", ""]
-    lines += ["Seeds: " + ", ".join(f"{trial.row} {trial.seed}" for trial in trials) + ".", ""]
-    return "\n".join(lines)
+    lines += ["", f"`{summary(trials)}`", "", "Seeds, when each row began, the load of the machine then:", ""]
+    lines += [
+        f"- {trial.row} {trial.seed}, {trial.at}, {trial.busy:.1f}{', short' * trial.is_short}" for trial in trials
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+
+
+def _days(trials: Sequence[Trial]) -> str:
+    return " and ".join(sorted({trial.at[:10] for trial in trials}))
+
+
+def _load(load: Load) -> str:
+    return (
+        f"{load.users * load.tabs} clients ({load.users} users, {load.tabs} tabs each: the JavaScript client under "
+        f"Node, in rooms of twenty tabs), {load.notifications:g} notifications, {load.publications:g} kept "
+        f"publications, {load.commands:g} clipboard commands and {load.items:g} changes of documents a second"
+    )
+
+
+def _of_short(trials: Sequence[Trial]) -> list[str]:
+    """Return what is said of short trials."""
+    short = [f"`{trial.row}`" for trial in trials if trial.is_short]
+    if not short:
+        return []
+    which = "all rows" if len(short) == len(trials) else ", ".join(short)
+    text = f"Short form (`--short`): {which}. That is a smaller load"
+    if len(short) < len(trials):
+        text += f" ({_load(QUICK)})"
+    text += ", and faults that last seconds instead of minutes, beside other work on the same cores: so twice the time "
+    return ["", text + "is allowed."]

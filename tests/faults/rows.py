@@ -12,8 +12,8 @@ from .trial import Trial
 __all__ = ["ROWS", "Row", "load_rows", "row"]
 
 _MODULES = (
-    "workers", "deploys", "replies", "primary", "database", "history", "brokers", "network", "readers", "crowd",
-    "clock", "absence", "joining", "rights", "hooks", "people", "hostile", "fronts",
+    "workers", "deploys", "replies", "primary", "database", "history", "brokers", "network", "stalls", "readers",
+    "crowd", "clock", "absence", "joining", "rights", "hooks", "people", "hostile", "fronts",
 )  # fmt: skip
 
 

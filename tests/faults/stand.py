@@ -275,15 +275,25 @@ class Stand:
                 trial.say(f"  {kind.upper()}: and {len(new) - 5} more")
         trial.verdict.surfaced += max(verdict.surfaced - self._surfaced, 0)
         self._surfaced = verdict.surfaced
+
+    def tell_corrupt(self, trial: Trial) -> None:
+        """Note frames that were none, since the last time."""
         trial.corrupt += [text for text in self.fleet.faults()["corrupt"] if text not in self._known]
         self._known.update(trial.corrupt)
+        for text in trial.corrupt[:3]:
+            trial.say(f"  CORRUPT: {text[:200]}")
 
     def _differences(self) -> list[str]:
         """Return what tabs show that the database does not say."""
         rows, unread = rows_by_region(self.database), unread_counts(self.database, self._groups)
         boards = clipboards(self.database, self._regions)
         wrong = []
-        for tab in self.fleet.rest():
+        tabs = self.fleet.rest()
+        here: dict[str, set[str]] = {}
+        for tab in tabs:
+            if tab["room"] and tab["state"] == "open":
+                here.setdefault(tab["room"], set()).add(tab["name"])
+        for tab in tabs:
             name, user = tab["name"], tab["name"].partition("/")[0]
             if tab["state"] != "open" or tab.get("view", "live") != "live":
                 wrong.append(f"{name} is {tab['state']}, its view {tab.get('view')} {tab.get('error') or ''}")
@@ -296,6 +306,8 @@ class Stand:
                     wanted |= rows.get(region, {})
                 if tab["rows"] != wanted:
                     wrong.append(f"{name} has other rows than the query: {_first_difference(tab['rows'], wanted)}")
+            if tab["room"] and (other := _other_members(tab, here[tab["room"]])):
+                wrong.append(f"{name} is shown others in {tab['room']} than are there: {other[:4]}")
             if tab["pending"]:
                 wrong.append(f"{name} waits for {tab['pending']} commands")
             if tab["board"] is not None and [tuple(each) for each in tab["board"]] != boards.get(user, []):
@@ -318,6 +330,12 @@ class Stand:
 def _excused(told: dict[str, Any], stream: str) -> list[tuple[float, float]]:
     """Return the spans of which the server said that something may be missing."""
     return [(start, end) for start, end, name in told["resets"] if name == stream]
+
+
+def _other_members(tab: dict[str, Any], there: set[str]) -> list[str]:
+    """Return the tabs, and the users, of whom it is shown that they are there or not, wrongly."""
+    users = {name.partition("/")[0] for name in there}
+    return sorted(set(tab["here"]) ^ there) + sorted(set(tab["users"]) ^ users)
 
 
 def _first_difference(shown: dict[str, int], wanted: dict[str, int]) -> str:

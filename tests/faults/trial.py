@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from wsflask.testing.waiting import MS
 #: How much longer a short trial may take.
 _SHORT = 2.0
 
-__all__ = ["Measure", "Trial", "percentile"]
+__all__ = ["Measure", "Table", "Trial", "percentile"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Measure:
     value: float
     at_most: float | None
     unit: str
+    #: Why it may be more than the rule says, if so.
+    why: str = ""
 
     @property
     def is_late(self) -> bool:
@@ -29,8 +32,17 @@ class Measure:
         return self.at_most is not None and not self.value <= self.at_most
 
     def __str__(self) -> str:
-        limit = "" if self.at_most is None else f" (at most {self.at_most:g})"
+        limit = "" if self.at_most is None else f" (at most {self.at_most:g}{': ' * bool(self.why)}{self.why})"
         return f"{self.name} {self.value:.3g} {self.unit}{limit}".replace(" %", "%")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Figures that have a heading of their own in the report."""
+
+    heading: str
+    columns: list[str]
+    rows: list[list[str]]
 
 
 @dataclass(slots=True)
@@ -50,18 +62,27 @@ class Trial:
     #: Frames that were none.
     corrupt: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
     seconds: float = 0.0
+    #: How many processes wanted a core, on average of the last minute: with many more than cores, times say little.
+    busy: float = 0.0
+    #: When it began, in local time.
+    at: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
 
     def saw(self, what: str, happened: object) -> None:
         """Note whether something shows that the fault happened."""
         self.evidence.append((what, bool(happened)))
         self.say(f"  evidence: {what}" if happened else f"  NOT SEEN: {what}")
 
-    def measure(self, name: str, value: float, *, at_most: float | None = None, unit: str = "s") -> None:
-        """Note a measure, and the most that it may be; short trials run beside other work, and may take twice that."""
+    def measure(self, name: str, value: float, *, at_most: float | None = None, unit: str = "s", why: str = "") -> None:
+        """Note a measure, and the most that it may be; short trials run beside other work, and may take twice that.
+
+        Args:
+            why: why it may be more than the rule says, if so.
+        """
         if at_most is not None and unit == "s":
             at_most *= (_SHORT if self.is_short else 1) * MS * 1000
-        measure = Measure(name, value, at_most, unit)
+        measure = Measure(name, value, at_most, unit, why)
         self.measures.append(measure)
         self.say(f"  {'LATE: ' if measure.is_late else ''}{measure}")
 

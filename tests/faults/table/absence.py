@@ -17,12 +17,13 @@ def _leave(stand: Stand) -> list[str]:
 
 @row(
     "absent",
-    "a client is away while as much happens as in an hour",
+    "a client is away for two minutes with four times the notifications",
     "inside the retention: resumed, in chunks",
     is_quick=False,
 )
 def absent(stand: Stand, trial: Trial) -> None:
     before = stand.writers.count("notifications")
+    earlier = {each["name"]: each["counts"] for each in stand.fleet.collect()}
     names = _leave(stand)
     stand.writers.write(notifications=4 * stand.load.notifications)
     stand.wait(10 if trial.is_short else 120)
@@ -30,10 +31,18 @@ def absent(stand: Stand, trial: Trial) -> None:
     stand.fleet.all("return", names)
     stand.wait(5)
     told = [each for each in stand.fleet.collect() if each["name"] in names]
-    trial.saw(f"{len(names)} tabs were away while {missed} notifications were written", missed > 100)
-    trial.saw("they came back", all(each["counts"]["opened"] > 1 for each in told))
-    trial.check("they were reset", not any(each["counts"]["reset"] for each in told))
-    trial.saw("their streams were resumed", all(each["counts"]["resumed"] for each in told))
+    trial.saw(
+        f"{len(names)} tabs were away while {missed} notifications were written",
+        missed > (10 if trial.is_short else 120) * stand.load.notifications,
+    )
+    trial.note("not for an hour, as many are missed as in eight minutes of the load; the history holds an hour of them")
+    grown = [
+        {kind: each["counts"][kind] - earlier[each["name"]][kind] for kind in ("opened", "resumed", "reset")}
+        for each in told
+    ]
+    trial.saw("they came back", all(each["opened"] for each in grown))
+    trial.check("they were reset", not any(each["reset"] for each in grown))
+    trial.saw("their streams were resumed", all(each["resumed"] for each in grown))
 
 
 @row(

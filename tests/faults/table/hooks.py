@@ -32,7 +32,7 @@ def fail(stand: Stand, trial: Trial) -> None:
     # It listens again: only a service that runs springs the next trap.
     seconds = min(_spring(stand, "kill-chat") for _ in range(2))
     trial.saw("the service's greenlet ended twice in each worker", time.monotonic() > killed)
-    trial.measure("the service was back after", seconds, at_most=1.5)
+    trial.measure("the service was back after", seconds, at_most=1.0)
     lines = [line for line in stand.server.log()[len(earlier) :].splitlines() if "ends on purpose" in line]
     trial.check(f"the log has {len(lines)} lines of the greenlet's end", lines)
 

@@ -33,7 +33,7 @@ def flip(stand: Stand, trial: Trial) -> None:
         stand.wait(max(began + flips / _RATE - time.monotonic(), 0))
     for number in range(stand.load.users):
         stand.set_regions(user_name(number), regions_of(number))
-    trial.saw(f"rights flipped {flips} times", flips > seconds * _RATE / 3)
+    trial.saw(f"rights flipped {flips} times", flips > seconds * _RATE * 0.8)
     stand.wait(2)
     stand.halt()
     deadline = time.monotonic() + 10

@@ -1,20 +1,30 @@
-"""A worker is killed."""
+"""A worker is killed, alone or together with clients."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from wsflask.testing.deliveries import Tab, latencies
 
+from ..app import LINGER
+from ..fleet import Fleet
+from ..models import user_name
 from ..rows import row
 from ..stand import Stand
 from ..trial import Trial, percentile
 
 #: Seconds below which a latency is not called doubled: two cores are shared by all that takes part.
-_FLOOR = 0.15
+FLOOR = 0.15
+#: Users of a process of clients, with two tabs each; seconds within which those of a killed worker leave.
+_LOST, _LEAVE = 8, 15.0
 
 
-@row("worker-killed", "kill -9 of a worker", "clients resumed within 3 s (p99); the other's latency at most doubled")
+@row(
+    "worker-killed",
+    "kill -9 of a worker",
+    "clients resumed within 3 s (p99); the other's latency at most doubled; nobody back in time is shown as left",
+)
 def kill(stand: Stand, trial: Trial) -> None:
     before = set(stand.workers())
     stand.wait(5 if trial.is_short else 20)
@@ -33,7 +43,67 @@ def kill(stand: Stand, trial: Trial) -> None:
     earlier = percentile(latencies(written, others, since=killed_at - 20, until=killed_at), 0.95)
     later = percentile(latencies(written, others, since=killed_at, until=killed_at + 5), 0.95)
     trial.measure("the others' latency before, p95", earlier)
-    trial.measure("the others' latency after, p95", later, at_most=2 * max(earlier, _FLOOR))
+    trial.measure("the others' latency after, p95", later, at_most=2 * max(earlier, FLOOR), why=why_floor(earlier))
+    nobody_left(trial, told, hit, killed_at)
+
+
+@row(
+    "clients-killed",
+    "kill -9 of a worker and of a process of clients at once",
+    "their users leave within 15 s, and nobody else does",
+)
+def kill_clients(stand: Stand, trial: Trial) -> None:
+    first = stand.load.users + 20
+    users = [user_name(first + number) for number in range(_LOST)]
+    people = [{"_id": name, "regions": [], "teams": [], "active": True} for name in users]
+    stand.database["faults_person"].insert_many(people)
+    room = stand.fleet.rest()[0]["room"]
+    watchers = {each["name"] for each in stand.fleet.rest() if each["room"] == room}
+    pid = stand.workers()[0]
+    before = stand.states()[pid]["connections"]
+    lost = Fleet()
+    try:
+        options = {"commands": False, "view": None, "room": room}
+        tabs = [lost.tab(first + number, tab, stand.port, **options) for number in range(_LOST) for tab in range(2)]
+        lost.open(tabs)
+        names = set(lost.names)
+        _await_shown(stand, watchers, names, names)
+        theirs = stand.states()[pid]["connections"] - before
+        killed_at = time.monotonic()
+        lost.kill()
+        stand.kill_worker()
+    finally:
+        lost.stop()
+    trial.saw(f"{theirs} of the {len(names)} tabs were on the worker that was killed", theirs > 0)
+    _await_shown(stand, watchers, names, set())
+    told = stand.fleet.collect()
+    left = [when - killed_at for each in told for when, name in each["departures"] if name in names]
+    trial.measure("the last of them was shown as left after", max(left, default=float("inf")), at_most=_LEAVE)
+    trial.measure("the first after", min(left, default=float("inf")))
+    nobody_left(trial, told, returns(told, killed_at), killed_at)
+
+
+def _await_shown(stand: Stand, watchers: set[str], others: set[str], wanted: set[str]) -> None:
+    """Return when all watchers are shown these, and no more, of some others' tabs. May switch."""
+    deadline = time.monotonic() + 3 * _LEAVE
+    while time.monotonic() < deadline:
+        shown = [set(each["here"]) & others for each in stand.fleet.rest() if each["name"] in watchers]
+        if all(each == wanted for each in shown):
+            return
+        stand.wait(0.1)
+    raise TimeoutError(f"tabs of a room are shown {[len(each) for each in shown]} of {len(others)} others")
+
+
+def nobody_left(trial: Trial, told: list[dict[str, Any]], hit: dict[str, float], since: float) -> None:
+    """Check that of the tabs here none was shown as left that was back within the linger."""
+    here = {each["name"] for each in told if hit.get(each["name"], 0.0) < LINGER}
+    left = {name for each in told for when, name in each["departures"] if when >= since and name in here}
+    trial.check(f"{len(left)} tabs were shown as left though they were back in time: {sorted(left)[:4]}", not left)
+
+
+def why_floor(earlier: float) -> str:
+    """Return why a latency may be more than doubled, if it may."""
+    return f"below {FLOOR:g} none is called doubled, two cores are shared by all" if earlier < FLOOR else ""
 
 
 def returns(told: list[dict[str, object]], since: float) -> dict[str, float]:
