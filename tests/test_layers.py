@@ -19,6 +19,7 @@ ROWS = {
     "errors": 0,
     "config": 0,
     "assets": 0,
+    "deadline": 0,
     "outage": 0,
     "tasks": 0,
     "workers": 0,
