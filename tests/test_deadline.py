@@ -11,7 +11,7 @@ import pytest
 from tests.harness import Database
 from tests.harness.stage import Actor, Stage
 from wsflask.deadline import asked_at, ended, seconds_left
-from wsflask.live.patience import Patience
+from wsflask.errors import Refusal
 from wsflask.service import Service
 from wsflask.services.clipboard import Clipboard
 from wsflask.testing.waiting import wait_until
@@ -53,9 +53,8 @@ def test_what_was_waited_for_since_the_client_asked_is_gone() -> None:
     token = asked_at(time.monotonic() - 3.0)
     try:
         assert seconds_left(5.0) == pytest.approx(2.0, abs=0.1)
-        assert Patience(5.0).left == pytest.approx(2.0, abs=0.1)
-        assert seconds_left(2.0) == 0.1  # enough for a database that answers
-        assert seconds_left(0.05) == 0.05
+        with pytest.raises(Refusal):
+            seconds_left(3.0)
     finally:
         ended(token)
     assert seconds_left(5.0) == 5.0
@@ -91,7 +90,7 @@ def test_a_command_waits_for_others_of_its_user_no_longer_than_it_may(database: 
             lock.release()
 
         assert {answer["code"] for answer in found.values()} == {"unavailable"}
-        assert taken < 1.0  # once 0.5 s, twice 0.1 s
+        assert 0.4 < taken < 0.7
         assert actor.ask("clipboard", {"action": "clipboard_add", "data": 9})["channel"] == "clipboard"
 
 
@@ -106,4 +105,4 @@ def test_repeats_of_a_command_wait_for_it_no_longer_than_they_may(database: Data
         found = answers(actor, 3)
 
         assert {answer["code"] for answer in found.values()} == {"unavailable"}
-        assert time.monotonic() - began < 1.0
+        assert 0.4 < time.monotonic() - began < 0.7

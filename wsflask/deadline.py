@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextvars
 import time
 
-__all__ = ["asked_at", "ended", "seconds_left"]
+from .errors import Refusal
 
-#: Seconds that a wait may take in any case: enough for a database that answers, where a client has sent much at once
-#: and its messages have waited for each other.
-_LEAST = 0.1
+__all__ = ["asked_at", "ended", "seconds_left"]
 
 _asked: contextvars.ContextVar[float] = contextvars.ContextVar("wsflask.asked")
 
@@ -28,8 +26,12 @@ def seconds_left(timeout: float) -> float:
     """Return how long a wait may take now, if clients get an answer `timeout` seconds after they have asked.
 
     Where nobody has asked, it is all of `timeout`.
+
+    Raises:
+        Refusal: unavailable, the time is up: to begin now would only make those late who wait behind this.
     """
     moment = _asked.get(None)
-    if moment is None:
-        return timeout
-    return min(timeout, max(moment + timeout - time.monotonic(), _LEAST))
+    left = timeout if moment is None else moment + timeout - time.monotonic()
+    if left <= 0:
+        raise Refusal("unavailable", "the time is up")
+    return min(left, timeout)

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 import pymongo
 
 from .connection import Connection
-from .deadline import seconds_left
 from .feed.base import Feed
 from .hub import Hub
 from .protocol.messages import V1, Message
@@ -51,7 +50,7 @@ class Health:
 
     def haste(self) -> AbstractContextManager[None]:
         """Return what bounds the queries for a client's message while the database is away; else nothing does."""
-        return pymongo.timeout(seconds_left(_BRIEF)) if self.is_degraded else nullcontext()
+        return pymongo.timeout(_BRIEF) if self.is_degraded else nullcontext()
 
     def patience(self, timeout: float) -> float:
         """Return how long a client's query may take now, which else may take `timeout` seconds."""

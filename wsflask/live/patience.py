@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ..deadline import seconds_left
-
 __all__ = ["Patience"]
 
 #: Rows may take this many times the time-out of one query while the database answers others: a load may need several
@@ -17,7 +15,7 @@ _BRIEF = 0.5
 
 
 class Patience:
-    """Begins when the client has asked; else when it is made.
+    """Begins when it is made.
 
     Args:
         timeout: seconds that one query may take; who asks has an answer within these where the database is away.
@@ -26,7 +24,7 @@ class Patience:
 
     def __init__(self, timeout: float, is_answering: Callable[[], bool] = lambda: True) -> None:
         self._timeout = timeout
-        self._until = time.monotonic() + seconds_left(timeout if is_answering() else min(timeout, _BRIEF))
+        self._until = time.monotonic() + (timeout if is_answering() else min(timeout, _BRIEF))
         self._is_answering = is_answering
 
     @property
