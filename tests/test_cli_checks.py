@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
-from tests.harness import ROOT, Database, RedisServer
-from wsflask.cli import checks
+from tests.harness import ROOT, Database, RedisServer, data_folder
+from wsflask.cli import checks, probe
+from wsflask.testing import ReplicaSet
 
 WORKER = {"is_patched": True, "has_wsflask": True, "has_login": True, "key_length": 64, "key_digest": "one"}
 SERVER = {"replica_set": "rs0", "is_sharded": False, "has_primary": True, "write_concern": {"w": "majority"}}
@@ -41,6 +46,46 @@ def test_change_streams_need_a_replica_set_with_a_primary(changed: dict[str, Any
 )
 def test_a_write_concern_is_majority_or_journaled(concern: dict[str, Any], finding: str) -> None:
     assert shown(checks._write_concern({**SERVER, "write_concern": concern})).startswith(finding)
+
+
+@pytest.mark.parametrize(
+    ("waits", "findings"),
+    [
+        (None, []),
+        ({"client": 7.0, "catch_up": 1.0, "oplog": 2}, ["ok a frozen primary is left soon"]),
+        ({"client": 7.0}, ["ok a frozen primary is left soon"]),  # an account that may not ask
+        ({"client": 30.0}, ["warn a frozen primary stops writes for 17 s or longer; add connectTimeoutMS=5000&"]),
+        (
+            {"client": 7.0, "catch_up": math.inf, "oplog": 5},
+            ["warn a frozen primary stops writes for 17 s or longer; set the set's settings.catchUpTimeoutMillis to "],
+        ),
+    ],
+)
+def test_a_frozen_primary_is_left_soon(waits: dict[str, float] | None, findings: list[str]) -> None:
+    found = [shown(each) for each in checks._failover(waits)]
+
+    assert len(found) == len(findings)
+    assert all(text.startswith(start) for text, start in zip(found, findings, strict=True))
+
+
+@pytest.mark.slow
+def test_a_replica_set_is_asked_how_long_it_waits() -> None:
+    folder, bare = data_folder(), {"client": 30.0, "catch_up": math.inf, "oplog": 5}
+    arguments = ("--setParameter", "oplogNetworkTimeoutBufferSeconds=2")
+    options = "&connectTimeoutMS=5000&heartbeatFrequencyMS=2000"
+
+    def told(uri: str) -> dict[str, float]:
+        with MongoClient[Any](uri) as client:
+            return probe.describe_client(client)["failover"]  # type: ignore[no-any-return]
+
+    with ReplicaSet(Path(folder, "defaults"), members=2) as mongo:
+        assert told(mongo.uri_of("x")) == bare
+        assert told(mongo.uri_of("x") + options) == {**bare, "client": 7.0}
+    with ReplicaSet(
+        Path(folder, "set"), members=2, arguments=arguments, settings={"catchUpTimeoutMillis": 1000}
+    ) as mongo:
+        assert told(mongo.uri_of("x") + options) == {"client": 7.0, "catch_up": 1.0, "oplog": 2}
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 REDIS = {"feed": "redis", "version": "7.0.15", "policy": "noeviction", "limit": 0, "most": 100, "milliseconds": 0.2}

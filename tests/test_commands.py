@@ -8,13 +8,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gevent
 import mongoengine
+import pymongo
 import pytest
 from mongoengine import Document, StringField
+from pymongo import ReadPreference
 from pymongo.errors import PyMongoError
 
 from tests import harness
@@ -24,6 +27,7 @@ from tests.harness import Database, wait_until
 from tests.harness.stage import Actor, Stage
 from wsflask.documents import (
     AppliedCommand,
+    KeptPublication,
     Notification,
     NotificationState,
     mark_all_read,
@@ -48,6 +52,12 @@ class Till(Service):
 
     def on_message(self, ws: Any, user: Any, message: Any) -> Any:
         return self.once(ws, message, self.apply)
+
+
+class Orders(Service):
+    """Tells of orders."""
+
+    channel = "orders"
 
 
 def ask(actor: Actor, command: Any = "c1", channel: str = "till", **more: Any) -> Any:
@@ -263,11 +273,80 @@ def test_what_was_applied_is_forgotten_after_some_time(database: Database) -> No
     assert indexes["expires_dt_1"]["expireAfterSeconds"] == 0
 
 
-def test_a_connection_with_options_that_transactions_refuse_is_named(mongo: EmbeddedMongo) -> None:
+@contextmanager
+def connected(uri: str) -> Iterator[Any]:
+    """Connect MongoEngine's alias "default" in this way instead."""
     harness.disconnect()
-    mongoengine.connect(host=f"{mongo.uri_of('test_options')}&w=majority", uuidRepresentation="standard")
+    client = mongoengine.connect(host=uri, uuidRepresentation="standard", tz_aware=True)
     try:
-        with pytest.raises(ConfigError, match="leave w=, journal= and readPreference= out of its URI"):
+        client.drop_database("test_options")
+        yield client
+    finally:
+        harness.disconnect()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "retryWrites=true&w=majority",
+        "w=1",
+        "w=majority&journal=true&wtimeoutMS=5000&readConcernLevel=majority&readPreference=secondaryPreferred",
+    ],
+)
+def test_a_connection_may_name_a_write_concern_and_a_read_preference(mongo: EmbeddedMongo, options: str) -> None:
+    reasons = [Refusal("conflict")]
+
+    def apply() -> list[Any]:
+        orders = Order._get_collection()
+        saved = Order(user="ada", item="tea").save()
+        saved.modify(user="bob")
+        saved.update(user="cyd")
+        Stock.objects(item="tea").update_one(inc__left=-1, upsert=True)
+        ids = orders.insert_many([{"item": "one"}, {"item": "two"}]).inserted_ids
+        orders.bulk_write([pymongo.UpdateOne({"_id": each}, {"$set": {"user": "dan"}}) for each in ids])
+        orders.find_one_and_update({"item": "one"}, {"$set": {"item": "three"}})
+        orders.delete_one({"item": "two"})
+        Orders().publish("ordered", keep=60.0)
+        tell()
+        found = [
+            Order.objects(item__in=("tea", "one", "three")).count(),
+            Order.objects(user="cyd").get().item,
+            *(each["item"] for each in orders.aggregate([{"$match": {"user": "dan"}}])),
+            *sorted(orders.distinct("item")),
+        ]
+        if reasons:
+            raise reasons.pop(0)
+        return found
+
+    with connected(f"{mongo.uri_of('test_options')}&{options}") as client, Stage(Till(apply)) as stage:
+        actor = stage.connect("ada")
+        refused, done, again = (ask(actor) for _ in range(3))
+
+        assert refused["code"] == "conflict"
+        assert done == again == [2, "tea", "three", "tea", "three"]
+        counted = client["test_options"]
+        assert counted["shop_orders"].count_documents({}) == 2
+        assert counted["shop_stocks"].find_one() == {"_id": "tea", "left": -1}
+        assert counted[Notification._get_collection_name()].count_documents({}) == 1
+        assert counted[KeptPublication._get_collection_name()].count_documents({"channel": "orders"}) == 1
+
+
+def test_outside_of_a_transaction_the_connection_s_options_hold(mongo: EmbeddedMongo) -> None:
+    with connected(f"{mongo.uri_of('test_options')}&w=majority&readPreference=nearest") as client:
+        orders = Order._get_collection()
+        with client.start_session() as session, session.bind(end_session=False):
+            assert orders._write_concern_for(None).document == {"w": "majority"}
+            assert orders._read_preference_for(None) == ReadPreference.NEAREST
+            with session.start_transaction(read_preference=ReadPreference.PRIMARY):
+                assert orders._write_concern_for(None).document == {}
+                assert orders._read_preference_for(None) == ReadPreference.PRIMARY
+
+
+def test_a_connection_that_waits_for_no_write_is_refused(mongo: EmbeddedMongo) -> None:
+    harness.disconnect()
+    mongoengine.connect(host=f"{mongo.uri_of('test_options')}&w=0", uuidRepresentation="standard")
+    try:
+        with pytest.raises(ConfigError, match="leave w=0 out of its URI"):
             transactions.run_in_transaction(lambda: None)
     finally:
         harness.disconnect()

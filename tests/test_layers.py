@@ -19,6 +19,7 @@ ROWS = {
     "errors": 0,
     "config": 0,
     "assets": 0,
+    "deadline": 0,
     "outage": 0,
     "tasks": 0,
     "workers": 0,
@@ -62,7 +63,7 @@ ROWS = {
 
 #: Rooms of one row that may import one another, downwards only: the importer first.
 SIBLINGS = {
-    ("config", "errors"), ("tasks", "outage"), ("protocol", "encoding"), ("streams", "feed"),
+    ("config", "errors"), ("deadline", "errors"), ("tasks", "outage"), ("protocol", "encoding"), ("streams", "feed"),
     ("people", "renewals"), ("life", "people"), ("life", "health"),
     ("cli", "embedded"), ("cli", "demo"), ("testing", "embedded"), ("__main__", "cli"),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from .config import Settings
+from .deadline import seconds_left
 from .documents import AppliedCommand
 from .documents.fields import utc_now
 from .documents.transactions import has_transactions, run_in_transaction
@@ -28,6 +29,8 @@ __all__ = ["Ledger", "command_id"]
 
 #: Bytes of a command's id.
 _ID_BYTES = 64
+#: Share of the time for the command itself; in the rest the database can be told that it is given up.
+_SHARE = 0.9
 #: Seconds between two looks at a command that another process has begun, where there are no transactions.
 _LOOK = 0.1
 
@@ -68,22 +71,23 @@ class Ledger:
             Refusal: unavailable, the command is under way elsewhere; or what `apply` refuses with.
             PyMongoError: the database failed; the command was perhaps applied.
         """
-        deadline = time.monotonic() + self._settings.database_timeout
+        patience = _SHARE * seconds_left(self._settings.database_timeout)
+        deadline = time.monotonic() + patience
         key = None if command is None else dumps([channel, user_id, command]).decode()
-        with self._alone(key), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
+        with self._alone(key, patience), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
             if self._has_transactions is None:
                 self._has_transactions = has_transactions(mongoengine.get_connection())
             attempt = self._together if self._has_transactions else self._at_most_once
             return json.loads(attempt(key, apply))
 
     @contextmanager
-    def _alone(self, key: str | None) -> Iterator[None]:
+    def _alone(self, key: str | None, patience: float) -> Iterator[None]:
         """Let a command that comes again wait, while it is under way in this process."""
         if key is None:
             yield
             return
         with self._free:
-            if not self._free.wait_for(lambda: key not in self._under_way, self._settings.database_timeout):
+            if not self._free.wait_for(lambda: key not in self._under_way, patience):
                 raise Refusal("unavailable")
             self._under_way.add(key)
         try:
@@ -125,7 +129,7 @@ class Ledger:
         return answer
 
     def _await_answer(self, key: str) -> str:
-        deadline = time.monotonic() + self._settings.database_timeout / 2
+        deadline = time.monotonic() + seconds_left(self._settings.database_timeout) / 2
         while time.monotonic() < deadline:
             found = _records().find_one({"_id": key})
             if found is not None and found.get("answer") is not None:

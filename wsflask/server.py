@@ -15,6 +15,7 @@ from .blueprint import make_blueprint
 from .config import Settings
 from .connection import Connection
 from .contexts import Contexts
+from .deadline import asked_at, ended
 from .dispatch import Dispatcher
 from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
@@ -283,8 +284,12 @@ class WebSocketServer:
         service = self._services.get(message["channel"])
         if service is None:
             raise Refusal("unknown_channel")
-        with self._life.health.haste():
-            return service.on_message(ws, user, message["payload"])
+        token = asked_at(ws.asked)
+        try:
+            with self._life.health.haste():
+                return service.on_message(ws, user, message["payload"])
+        finally:
+            ended(token)
 
     def judge(self, ws: Connection) -> None:
         """Have services judge anew what the client may have: something was under way while his rights changed."""

@@ -58,6 +58,10 @@ FULL = Load(100, 2, 50.0, 20.0, 100.0, 100.0, 2)
 QUICK = Load(20, 2, 10.0, 5.0, 20.0, 20.0, 1)
 
 
+#: Of the database's URI, as docs/deployment.md has them.
+_OPTIONS = "serverSelectionTimeoutMS=5000&socketTimeoutMS=20000&connectTimeoutMS=5000&heartbeatFrequencyMS=2000"
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What a row asks of its stand; rows that ask for the same share one."""
@@ -73,6 +77,8 @@ class Needs:
     env: tuple[tuple[str, str], ...] = ()
     oplog_megabytes: int = 200
     mongod: tuple[str, ...] = ()
+    #: Settings of the replica set, as pairs.
+    replica_set: tuple[tuple[str, Any], ...] = ()
     #: Whether the row brings its own tabs and load.
     is_empty: bool = False
     #: Further arguments of gunicorn.
@@ -105,9 +111,15 @@ class Stand:
             self.traps = Path(tempfile.mkdtemp(prefix="traps-", dir=folder))
             needs = self.needs
             self.mongo = stack.enter_context(
-                ReplicaSet(folder, members=needs.members, oplog_megabytes=needs.oplog_megabytes, arguments=needs.mongod)
+                ReplicaSet(
+                    folder,
+                    members=needs.members,
+                    oplog_megabytes=needs.oplog_megabytes,
+                    arguments=needs.mongod,
+                    settings=dict(needs.replica_set),
+                )
             )
-            self.uri = self.mongo.uri_of(_DATABASE)
+            self.uri = f"{self.mongo.uri_of(_DATABASE)}&{_OPTIONS}"
             self.client: MongoClient[Any] = stack.enter_context(MongoClient(self.uri, tz_aware=True))
             self.database = self.client[_DATABASE]
             self._people()

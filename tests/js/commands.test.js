@@ -97,6 +97,37 @@ test("a command that finds no database is repeated; one that is refused is not",
   assert.equal(await outcome(away), undefined);
 });
 
+test("commands that wait for one another are applied in their order, whatever fails meanwhile", async () => {
+  const world = setUpOpen();
+  const channel = world.ws.channel("a");
+  const numbers = () => world.server.sent.map(({ payload }) => payload.n);
+  const both = (async () => [await channel.command({ n: 1 }), await channel.command({ n: 2 })])();
+
+  world.server.refuse("unavailable");
+  world.clock.pass(250);
+  assert.deepEqual(numbers(), [1, 1]);
+  world.reconnect();
+  assert.deepEqual(numbers(), [1]);
+  world.server.answer("first");
+  await new Promise(setImmediate);
+  assert.deepEqual(numbers(), [1, 2]);
+  world.server.answer("second");
+
+  assert.deepEqual(await both, ["first", "second"]);
+});
+
+test("a command that was refused for now lets those given meanwhile pass it", () => {
+  const world = setUpOpen();
+  const give = (n) => held(world.ws.channel("a").command({ n }));
+  give(1);
+  give(2);
+  world.server.refuse("unavailable", world.server.sent[0]);
+  give(3);
+  world.clock.pass(250);
+
+  assert.deepEqual(world.server.sent.map(({ payload }) => payload.n), [1, 2, 3, 1]);
+});
+
 test("a command that was refused for now is repeated once when the connection is lost meanwhile", () => {
   const world = setUp();
   world.server.welcome({ limits: { messages_per_second: 1, burst: 2 } });

@@ -25,6 +25,10 @@ _REDIS = (6, 2)
 _OTHER_FILES = 200
 
 
+#: Seconds that the client, a new primary and the other members may wait for a member that does not answer.
+_WAITS = {"client": 10.0, "catch_up": 5.0, "oplog": 3.0}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """The outcome of one check."""
@@ -105,6 +109,7 @@ def check_database(target: str | None, uri: str | None) -> Iterator[Finding]:
     yield Finding("ok", "database", f"MongoDB {found['version']} answers at {found['address']}")
     yield _replica_set(found)
     yield _write_concern(found)
+    yield from _failover(found.get("failover"))
 
 
 def _described(target: str | None, uri: str | None) -> dict[str, Any]:
@@ -131,6 +136,23 @@ def _replica_set(found: dict[str, Any]) -> Finding:
     if not found["has_primary"]:
         return Finding("fail", subject, f"replica set {found['replica_set']} has no primary; look at rs.status()")
     return Finding("ok", subject, f"replica set {found['replica_set']} with a primary")
+
+
+def _failover(waits: dict[str, float] | None) -> Iterator[Finding]:
+    """Look whether a primary that is frozen is left soon; a single member has no successor."""
+    if waits is None:
+        return
+    advice = {
+        "client": "add connectTimeoutMS=5000&heartbeatFrequencyMS=2000 to the URI",
+        "catch_up": "set the set's settings.catchUpTimeoutMillis to 1000",
+        "oplog": "set oplogNetworkTimeoutBufferSeconds of each mongod to 2",
+    }
+    wanted = [text for name, text in advice.items() if waits.get(name, 0.0) > _WAITS[name]]
+    subject = "failover"
+    if wanted:
+        yield Finding("warn", subject, f"a frozen primary stops writes for 17 s or longer; {', '.join(wanted)}")
+    else:
+        yield Finding("ok", subject, "a frozen primary is left soon")
 
 
 def check_redis(target: str) -> Iterator[Finding]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import time
 from typing import Any
 
@@ -14,6 +16,8 @@ from ..tasks import is_patched
 from .databases import reason
 
 __all__ = ["describe", "describe_client", "describe_database", "describe_redis"]
+
+_OPLOG = "oplogNetworkTimeoutBufferSeconds"
 
 
 def describe(target: str) -> dict[str, Any]:
@@ -88,8 +92,23 @@ def describe_client(client: MongoClient[Any]) -> dict[str, Any]:
         }
     except PyMongoError as error:
         return {"error": reason(error)}
+    if len(hello.get("hosts") or ()) > 1:
+        found["failover"] = _failover(client)
     if not found["write_concern"] and found["replica_set"]:
         found["write_concern"] = _default_write_concern(client)
+    return found
+
+
+def _failover(client: MongoClient[Any]) -> dict[str, float]:
+    """Return how long members and client wait for one that does not answer, in seconds, as far as one may know."""
+    pool, heartbeat = client.options.pool_options, client._topology_settings.heartbeat_frequency
+    found = {"client": heartbeat + (pool.connect_timeout or math.inf)}
+    with contextlib.suppress(PyMongoError):
+        settings = client.admin.command("replSetGetConfig")["config"].get("settings", {})
+        wait = settings.get("catchUpTimeoutMillis", -1)
+        found["catch_up"] = wait / 1000 if wait >= 0 else math.inf
+    with contextlib.suppress(PyMongoError):
+        found["oplog"] = client.admin.command({"getParameter": 1, _OPLOG: 1})[_OPLOG]
     return found
 
 

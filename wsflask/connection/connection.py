@@ -58,8 +58,8 @@ class Connection(Incoming):
     """A client's WebSocket, as services see it ("ws" in the hooks)."""
 
     __slots__ = (
-        "_close_at", "_handler", "_request", "bad_messages", "close_code", "close_reason", "form", "id", "identity",
-        "rate", "resume",
+        "_asked", "_close_at", "_handler", "_request", "bad_messages", "close_code", "close_reason", "form", "id",
+        "identity", "rate", "resume",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,7 @@ class Connection(Incoming):
         self._close_at = 0.0
         self._handler = handler
         self._request: Request | None = None
+        self._asked: float | None = None
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} of user {self.user_id!r}, {self._state.value}>"
@@ -117,6 +118,11 @@ class Connection(Incoming):
         """The id of the request that is being handled and not yet answered, if it has one."""
         return self._request.id if self._request is not None else None
 
+    @property
+    def asked(self) -> float:
+        """Monotonic time at which the message arrived that is being handled; without one, now."""
+        return self._asked if self._asked is not None else time.monotonic()
+
     # --- out
 
     def reply(self, payload: Any = None, *, payload_json: bytes | None = None, seq: str | None = None) -> None:
@@ -130,7 +136,8 @@ class Connection(Incoming):
     def _greet(self) -> None:
         self._handler.opened(self)
 
-    def _handle(self, text: str) -> None:
+    def _handle(self, came: float, text: str) -> None:
+        self._asked = came
         self._handler.text_arrived(self, text)
 
     def begin(self, request: Request) -> None:
@@ -139,7 +146,7 @@ class Connection(Incoming):
 
     def end(self) -> None:
         """Note that the request is handled; what has not answered it by now does not."""
-        self._request = None
+        self._request = self._asked = None
 
     # --- the end
 

@@ -51,8 +51,8 @@ class Incoming(Outgoing):
         self._began = 0.0
         self._controls: Bucket | None = None
         self._reader = frames.FrameReader(settings.max_message_bytes, is_compressed=is_compressed)
-        #: Messages to be handled, nearly always one; a list of one costs a third of a deque.
-        self._inbound: list[str] | None = None
+        #: Messages to be handled and when they came, nearly always one; a list of one costs a third of a deque.
+        self._inbound: list[tuple[float, str]] | None = None
         self._ending: tuple[int, str] | None = None
         self._holds = 0
         self._then: Callable[[], None] | None = None
@@ -174,9 +174,9 @@ class Incoming(Outgoing):
         with self._lock:
             inbound = self._inbound
             if inbound is None:
-                inbound = self._inbound = [text]
+                inbound = self._inbound = [(self.heard, text)]
             else:
-                inbound.append(text)
+                inbound.append((self.heard, text))
             starts = not self._is_handling and not self._holds
             self._is_handling = self._is_handling or starts
         if len(inbound) >= self._settings.inbound_queue and not self._is_paused:
@@ -185,7 +185,7 @@ class Incoming(Outgoing):
         if starts:
             self._link.run(self._handle_inbound)
 
-    def _next_inbound(self) -> str | None:
+    def _next_inbound(self) -> tuple[float, str] | None:
         """Return the message that is handled next; None: that was the last, or the connection is held or closed."""
         with self._lock:
             inbound = self._inbound
@@ -198,13 +198,13 @@ class Incoming(Outgoing):
 
     def _handle_inbound(self) -> None:
         try:
-            while (text := self._next_inbound()) is not None:
+            while (message := self._next_inbound()) is not None:
                 if self._is_paused and len(self._inbound or ()) <= self._settings.inbound_queue // 2:
                     self._is_paused = False
                     self._listen_again()
                     self._link.resume()
                 try:
-                    self._handle(text)
+                    self._handle(*message)
                 except Exception:
                     _log.exception("%r: a message failed", self)
         except BaseException:
@@ -227,8 +227,8 @@ class Incoming(Outgoing):
         """Greet the client. Runs beside the loop; may switch."""
         raise NotImplementedError
 
-    def _handle(self, text: str) -> None:
-        """Handle one message. Runs beside the loop; may switch."""
+    def _handle(self, came: float, text: str) -> None:
+        """Handle one message that came at that monotonic time. Runs beside the loop; may switch."""
         raise NotImplementedError
 
     def _begin_close(self, code: int, reason: str, *, cut: bool = False) -> None:

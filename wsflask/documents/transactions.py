@@ -15,29 +15,32 @@ from mongoengine.errors import OperationError
 from pymongo import MongoClient, ReadPreference, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
-from pymongo.synchronous.client_session import _SESSION  # there is no public way to ask which session is bound
+from pymongo.read_concern import ReadConcern
 
 from ..errors import ConfigError
+from .bound import bound_session, leave_out_options
 
 __all__ = ["has_transactions", "majority", "run_in_transaction", "taking_part"]
 
 _Result = TypeVar("_Result")
 
-#: PyMongo sends the options of an URI with every operation of a bound session, and MongoDB takes none in a transaction.
-_OPTIONS = (
-    "MongoEngine's connection names a write concern or a read preference, which MongoDB refuses in transactions: leave "
-    "w=, journal= and readPreference= out of its URI; majority and primary are the defaults of a replica set"
+_UNACKNOWLEDGED = (
+    "MongoEngine's connection does not wait for what it writes, and such writes can take no part in transactions: "
+    "leave w=0 out of its URI"
 )
 
 #: MongoDB's error code for an index that was to be made in a transaction, on a collection that exists.
 _NOT_IN_TRANSACTION = 263
 #: Seconds to tell the database that a transaction is given up.
-_ABORT = 1.0
+_ABORT = 0.5
+
+
+leave_out_options()
 
 
 def majority() -> dict[str, Any]:
     """Return the write concern for a `save()` that has to last; in a transaction none, for the commit has one."""
-    session = _SESSION.get()
+    session = bound_session()
     return {} if session is not None and session.in_transaction else {"w": "majority"}
 
 
@@ -64,12 +67,12 @@ def run_in_transaction(work: Callable[[], _Result]) -> _Result:
     again where somebody else was faster with one of its documents. May switch.
 
     Raises:
-        ConfigError: the connection's URI has options that are not possible in transactions.
+        ConfigError: the connection's URI says that writes are not waited for.
         PyMongoError: the database failed; whether the transaction was committed is perhaps not known.
     """
     client: MongoClient[dict[str, Any]] = mongoengine.get_connection()
-    if not client.write_concern.is_server_default or client.read_preference != ReadPreference.PRIMARY:
-        raise ConfigError(_OPTIONS)
+    if not client.write_concern.acknowledged:
+        raise ConfigError(_UNACKNOWLEDGED)
     unused = [each for each in _document_classes(Document) if getattr(each, "_collection", None) is None]
     try:
         return _transaction(client, work)
@@ -86,6 +89,7 @@ def _transaction(client: MongoClient[dict[str, Any]], work: Callable[[], _Result
     with client.start_session() as session, session.bind(end_session=False):
         return session.with_transaction(
             lambda _: _attempt(session, work),
+            read_concern=ReadConcern("local"),
             write_concern=WriteConcern("majority"),
             read_preference=ReadPreference.PRIMARY,
         )

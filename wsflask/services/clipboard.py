@@ -12,6 +12,7 @@ import pymongo
 
 from ..config import Settings
 from ..connection import Connection
+from ..deadline import seconds_left
 from ..documents import ClipboardState
 from ..documents.fields import utc_now
 from ..errors import Refusal
@@ -183,7 +184,7 @@ class Clipboard(Service):
 
     def _command(self, user: Any, command: str | None, make: Callable[[Raw], Edit]) -> Raw:
         with self._timeout():
-            return self._store.command(_id_of(user), command, make)
+            return self._store.command(_id_of(user), command, make, patience=self._patience)
 
     def _done(self, state: Raw) -> list[dict[str, Any]]:
         self._boards.take(state["_id"], state)
@@ -254,7 +255,11 @@ class Clipboard(Service):
         return Limits(self._settings.clipboard_max_entries, self._settings.clipboard_max_bytes)
 
     def _timeout(self) -> Any:
-        return pymongo.timeout(self._settings.database_timeout)
+        return pymongo.timeout(self._patience)
+
+    @property
+    def _patience(self) -> float:
+        return seconds_left(self._settings.database_timeout)
 
 
 def _id_of(user: Any) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
@@ -23,6 +25,10 @@ _ATTEMPTS = 50
 _PAUSE = 0.02
 #: Locks that the users share: commands of one user queue up in this process instead of disturbing each other.
 _LOCKS = 64
+#: Commands at the same time: more would not be quicker, and leave others no connection of MongoEngine's pool (of 100).
+_AT_ONCE = 32
+#: Seconds to wait for these.
+_PATIENCE = 5.0
 
 
 class ClipboardStore:
@@ -30,6 +36,7 @@ class ClipboardStore:
 
     def __init__(self) -> None:
         self._locks = tuple(threading.Lock() for _ in range(_LOCKS))
+        self._room = threading.BoundedSemaphore(_AT_ONCE)
 
     def load(self, user_id: str) -> Raw:
         """Return the user's state, an empty one if there is none. May switch."""
@@ -49,7 +56,9 @@ class ClipboardStore:
         changed = [user_id for user_id, rev in revs.items() if found.get(user_id, 0) != rev]
         return self.load_all(changed) if changed else {}
 
-    def command(self, user_id: str, command: str | None, make: Callable[[Raw], Edit]) -> Raw:
+    def command(
+        self, user_id: str, command: str | None, make: Callable[[Raw], Edit], *, patience: float = _PATIENCE
+    ) -> Raw:
         """Apply what `make` makes of the state, as one atomic step, and return the new state. May switch.
 
         Every command makes `rev` larger, also one that changes nothing and one that is repeated: the other tabs learn
@@ -58,11 +67,12 @@ class ClipboardStore:
         Args:
             command: id of the command; one that was applied already is not applied again.
             make: called with the present state, again after another worker was faster; raises a Refusal to stop.
+            patience: seconds to wait for other commands of this process.
 
         Raises:
-            Refusal: conflict, after very many attempts.
+            Refusal: conflict, after very many attempts; unavailable, others take too long.
         """
-        with self._locks[hash(user_id) % _LOCKS]:
+        with self._alone(user_id, patience):
             for attempt in range(_ATTEMPTS):
                 state = self.load(user_id)
                 is_repeated = command is not None and command in state["commands"]
@@ -72,6 +82,17 @@ class ClipboardStore:
                     return after
                 time.sleep(random.uniform(0, min(_PAUSE, 0.001 * (attempt + 1))))
         raise Refusal("conflict")
+
+    @contextmanager
+    def _alone(self, user_id: str, patience: float) -> Iterator[None]:
+        """Wait for other commands of the user, and where there are very many for those of others."""
+        deadline = time.monotonic() + patience
+        with contextlib.ExitStack() as stack:
+            for wanted in (self._locks[hash(user_id) % _LOCKS], self._room):
+                if not wanted.acquire(timeout=max(deadline - time.monotonic(), 0)):
+                    raise Refusal("unavailable", "other commands take too long")
+                stack.callback(wanted.release)
+            yield
 
     def _save(self, state: Raw, edit: Edit, command: str | None) -> Raw | None:
         """Return the state after the edit; None when another was faster."""

@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from ..config import Settings
 from ..connection import Connection
+from ..deadline import seconds_left
 from ..documents import Notification, NotificationState, is_read, mark_all_read, mark_read, read_state
 from ..documents.reading import addressed_to, notifications, unread_query
 from ..documents.transactions import majority, taking_part
@@ -166,7 +167,7 @@ class Notifier(Service):
         self._mailroom.reply(ws, {"notifications": items, "next": str(page[-1]["_id"]) if len(found) > limit else None})
 
     def _timeout(self) -> Any:
-        return pymongo.timeout(self.server.settings.database_timeout)
+        return pymongo.timeout(seconds_left(self.server.settings.database_timeout))
 
 
 def _id_in(value: Any) -> ObjectId:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,14 +30,22 @@ class ReplicaSet:
 
     Args:
         arguments: further arguments of each mongod.
+        settings: of the set, such as `catchUpTimeoutMillis`.
     """
 
     def __init__(
-        self, folder: str | Path, *, members: int = 3, oplog_megabytes: int = 50, arguments: Sequence[str] = ()
+        self,
+        folder: str | Path,
+        *,
+        members: int = 3,
+        oplog_megabytes: int = 50,
+        arguments: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.ports = [free_port() for _ in range(members)]
         self._folders = [Path(folder, str(number)) for number in range(members)]
         self._arguments = ["--oplogSize", str(oplog_megabytes), *arguments]
+        self._settings = dict(settings or {})
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * members
 
     def uri_of(self, database: str) -> str:
@@ -53,7 +61,7 @@ class ReplicaSet:
         deadline = time.monotonic() + _START
         while time.monotonic() < deadline:
             try:
-                self._command(0, "replSetInitiate", {"_id": _NAME, "members": members})
+                self._command(0, "replSetInitiate", {"_id": _NAME, "members": members, "settings": self._settings})
                 break
             except OperationFailure as error:
                 if error.code == 23:  # there is one already

@@ -1,0 +1,37 @@
+"""The one deadline of what a client asks: all that it waits for, one thing after another, counts toward it."""
+
+from __future__ import annotations
+
+import contextvars
+import time
+
+from .errors import Refusal
+
+__all__ = ["asked_at", "ended", "seconds_left"]
+
+_asked: contextvars.ContextVar[float] = contextvars.ContextVar("wsflask.asked")
+
+
+def asked_at(moment: float) -> contextvars.Token[float]:
+    """Note when what is handled from here on arrived, as monotonic time; `ended` takes what is returned."""
+    return _asked.set(moment)
+
+
+def ended(token: contextvars.Token[float]) -> None:
+    """Note that it is handled."""
+    _asked.reset(token)
+
+
+def seconds_left(timeout: float) -> float:
+    """Return how long a wait may take now, if clients get an answer `timeout` seconds after they have asked.
+
+    Where nobody has asked, it is all of `timeout`.
+
+    Raises:
+        Refusal: unavailable, the time is up: to begin now would only make those late who wait behind this.
+    """
+    moment = _asked.get(None)
+    left = timeout if moment is None else moment + timeout - time.monotonic()
+    if left <= 0:
+        raise Refusal("unavailable", "the time is up")
+    return min(left, timeout)
