@@ -61,6 +61,9 @@ class Source(Protocol[Item]):
     def awaits(self, position: str) -> None:
         """Have `Stream.reach` called as soon as the feed comes to a position."""
 
+    def is_behind(self, position: str) -> bool:
+        """Return whether the stream may come to a position yet: the feed is there already, or behind itself."""
+
     def lost(self, ws: Connection) -> None:
         """Note that a client that comes back has lost its place: it was told `reset`."""
 
@@ -320,10 +323,14 @@ class Stream(Generic[Item]):
         if comer.todo is None and self._is_forgotten(comer.position):
             return self._join(comer, "reset")
         if moment_of(comer.position) > self.position:
-            if self._now() >= comer.deadline:
+            if self._now() < comer.deadline:
+                self._source.awaits(comer.position)
+                return False
+            if not self._source.is_behind(comer.position):
                 return self._join(comer, "reset")
-            self._source.awaits(comer.position)
-            return False
+            # A reset would tell him again, from where this worker is, what another has told him: he tries again.
+            self._source.turn_away([ws])
+            return not ws.is_open
         if comer.todo is None or not self._send_some(comer):
             return False
         return self._is_at_end(comer) and self._join(comer, "resumed")
