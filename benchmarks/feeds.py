@@ -37,6 +37,8 @@ from wsflask.feed.tail import Tail
 
 SECRET = b"of all workers"
 ROOT = Path(__file__).resolve().parent.parent
+#: Of the last minute: with other work beside it the delays say nothing.
+LOAD = os.getloadavg()[0]
 
 
 class Gate(Document):
@@ -63,7 +65,7 @@ def main() -> None:
         with EmbeddedMongo(folder, oplog_megabytes=500) as mongo:
             assert mongo.pid is not None
             client = mongoengine.connect(host=mongo.uri_of("bench"), uuidRepresentation="standard")
-            print(f"{given.rate:g} writes a second, {given.seconds:g} s, documents of 200 bytes")
+            print(f"{given.rate:g} writes a second, {given.seconds:g} s, 200 bytes each; load {LOAD:.2f} before")
             print("feed   readers  p50 ms  p99 ms  mongod us/write  redis us/write  all readers us/write")
             for readers in map(int, given.readers.split(",")):
                 for feed in ("mongo", "redis"):

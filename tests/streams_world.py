@@ -295,6 +295,9 @@ class Worker:
     def awaits(self, position: str) -> None:
         pass
 
+    def is_behind(self, position: str) -> bool:
+        return False
+
     def turn_away(self, connections: Iterable[Any]) -> None:
         for ws in connections:
             ws.is_open = False

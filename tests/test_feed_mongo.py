@@ -29,6 +29,8 @@ from wsflask.feed import Change, Gap, HistoryLost, Subscription
 from wsflask.feed.changes import Late
 from wsflask.feed.mongo import MongoFeed
 from wsflask.feed.positions import moment_of, numbered, position_of
+from wsflask.feed.tail import Event, Tail
+from wsflask.testing import Faults, Proxy
 
 
 class Gate(Document):
@@ -477,6 +479,53 @@ def own_mongo(request: pytest.FixtureRequest) -> Iterator[EmbeddedMongo]:
     yield server
     server.stop(timeout=0)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_feed_that_was_cut_off_is_behind_until_it_has_told_what_it_missed(own_mongo: EmbeddedMongo) -> None:
+    mongoengine.disconnect_all()
+    client = mongoengine.connect(host=own_mongo.uri_of("behind"), uuidRepresentation="standard")
+    gates = client["behind"]["feed_gates"]
+    with Proxy(own_mongo.port) as proxy:
+        uri = f"mongodb://127.0.0.1:{proxy.port}/behind?directConnection=true"
+        feed = MongoFeed(Settings(mongodb_uri=uri))
+        feed.start()
+        try:
+            with feed.watch(Gate) as subscription:
+                gates.insert_one({"_id": 1})
+                next_change(subscription)
+                assert wait_until(lambda: not feed.is_behind)
+
+                proxy.set(Faults(is_frozen=True))
+                assert wait_until(lambda: feed.is_behind)
+                time.sleep(1)
+                gates.insert_one({"_id": 2})
+                proxy.set(Faults())
+
+                assert next_change(subscription).id == 2
+                assert wait_until(lambda: not feed.is_behind)
+        finally:
+            feed.stop()
+            mongoengine.disconnect_all()
+
+
+def test_a_feed_that_reads_more_slowly_than_others_write_is_behind(
+    feed: MongoFeed, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> list[Event]:
+        time.sleep(0.05)
+        return []
+
+    with feed.watch(Gate) as subscription:
+        database["feed_gates"].insert_one({"_id": 1})
+        next_change(subscription)
+        assert wait_until(lambda: not feed.is_behind)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Tail, "read", read)
+            is_behind = wait_until(lambda: database["others"].insert_one({}) and feed.is_live and feed.is_behind)
+
+        assert is_behind
+        assert wait_until(lambda: not feed.is_behind)
 
 
 def test_a_killed_database_is_followed_again_without_loss(own_mongo: EmbeddedMongo) -> None:

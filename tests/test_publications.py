@@ -279,6 +279,19 @@ def test_a_position_of_the_future_is_waited_for_and_then_none(impatient: Stage) 
     assert stream(actor)["seq"] < future.seq
 
 
+def test_a_worker_that_is_behind_does_not_reset_who_is_further_but_has_him_try_elsewhere(
+    impatient: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epoch = stream(impatient.connect("ada"))["payload"]["epoch"]
+    ahead = position_of(Timestamp(timestamp_of(impatient.server.feed.position).time + 1000, 0))
+    monkeypatch.setattr(type(impatient.server.feed), "is_behind", True)
+
+    actor = impatient.connect("ada", query=query_of({"publications": Place(epoch, ahead)}))
+
+    wait_until(lambda: actor.connection.close_code == 1013)
+    assert not [each for each in actor.on("stream") if each["payload"]["stream"] == "publications"]
+
+
 def test_a_position_that_a_slower_worker_has_not_reached_is_waited_for(stage: Stage) -> None:
     query = come_and_go(stage)
     epoch = query.split("~")[1]

@@ -31,6 +31,7 @@ class Past:
         )
         self.reads: list[str] = []
         self.pauses = 0
+        self.has_more = False
 
     def come(self, seq: str) -> list[str]:
         """Have a client come back with a place; return the states that it was told."""
@@ -70,6 +71,13 @@ class Past:
 
     def lost(self, ws: Any) -> None:
         pass
+
+    def is_behind(self, position: str) -> bool:
+        return self.has_more
+
+    def turn_away(self, connections: Any) -> None:
+        for ws in connections:
+            ws.is_open = False
 
 
 class Client:
@@ -170,6 +178,25 @@ def test_a_feed_that_goes_on_at_an_earlier_position_is_a_reset_and_nothing_is_dr
     assert told == [client]
     assert client.states == ["reset"]
     assert past.stream.add(at(51), 51, 10)
+
+
+def test_who_is_further_than_a_worker_that_is_behind_is_not_reset_but_tries_again() -> None:
+    past = Past(stream_patience=0.0)
+    past.stream.begin(at(100))
+    client: Any = Client(at(101))
+    past.has_more = True
+
+    past.stream.enter(client, lambda: None)
+    past.stream.catch_up()
+
+    assert (client.states, client.is_open) == ([], False)
+
+
+def test_who_is_further_than_a_worker_that_has_all_there_is_is_reset() -> None:
+    past = Past(stream_patience=0.0)
+    past.stream.begin(at(100))
+
+    assert past.come(at(101)) == ["reset"]
 
 
 def test_where_nothing_is_hidden_the_history_is_not_asked() -> None:

@@ -60,6 +60,11 @@ class Feed(ABC):
         """Whether the feed follows the database at this moment."""
 
     @property
+    def is_behind(self) -> bool:
+        """Whether more has happened than was handed on: for seconds already, as far as is known without asking."""
+        return not self.is_live
+
+    @property
     def heard(self) -> float:
         """Monotonic time at which what is followed last gave a sign of life."""
         return time.monotonic() if self.is_live else 0.0

@@ -132,6 +132,19 @@ class MongoFeed(Feed):
         """Whether the change stream is open, and the server answers."""
         return self._is_open and time.monotonic() - self._heard < _SILENCE
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the primary has written for seconds what was not handed on, or is not heard of."""
+        position = self._progress.position
+        return not (self.is_live and position) or timestamp_of(position).time < self._written()
+
+    def _written(self) -> int:
+        """Return the second up to which the primary has written, by what the driver's monitor knows; never switches."""
+        client = self._client
+        servers = client.topology_description.server_descriptions().values() if client is not None else ()
+        dates = [each.last_write_date or 0.0 for each in servers if each.server_type_name == "RSPrimary"]
+        return int(max(dates, default=0.0)) - 1  # its clock is read a little later than the cluster time
+
     def _watch(self, namespaces: frozenset[Namespace], document_classes: tuple[type[Document], ...]) -> None:
         if self._settings.mongodb_uri is None:
             own = mongoengine.get_connection()

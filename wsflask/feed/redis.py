@@ -210,13 +210,6 @@ class RedisFeed(MongoFeed):
                 self._heard = time.monotonic()
         return ""
 
-    def _written(self) -> int:
-        """Return the second up to which the primary has written, by what the driver's monitor knows; never switches."""
-        client = self._client
-        servers = client.topology_description.server_descriptions().values() if client is not None else ()
-        dates = [each.last_write_date or 0.0 for each in servers if each.server_type_name == "RSPrimary"]
-        return int(max(dates, default=0.0)) - 1  # its clock is read a little later than the cluster time
-
     def _take(self, frame: Frame, told: list[tuple[Namespace, Change | Gap]], wanted: frozenset[Namespace]) -> str:
         """Hand on a frame; return why that can not be done."""
         with self._lock:  # who begins to watch meanwhile begins before all of it, or after

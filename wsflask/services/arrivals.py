@@ -12,6 +12,7 @@ from bson import ObjectId
 from ..connection import Connection
 from ..documents import Notification
 from ..feed.base import Change
+from ..feed.positions import moment_of
 from ..hub import turn_away
 from ..protocol.messages import Message
 from ..service import Service
@@ -95,6 +96,10 @@ class Arrivals:
 
     def lost(self, ws: Connection) -> None:
         """Do nothing: the count that follows is all there is to say."""
+
+    def is_behind(self, position: str) -> bool:
+        feed = self._service.server.feed
+        return feed.is_behind or moment_of(position) <= feed.position
 
     def turn_away(self, connections: Iterable[Connection]) -> None:
         turn_away(connections)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..connection import Connection
 from ..documents import KeptPublication
+from ..feed.positions import moment_of
 from ..hub import Recipients, turn_away
 from ..protocol.messages import Message
 from ..service import Host
@@ -80,6 +81,10 @@ class Publications:
         except Exception:
             _log.exception("the publication %r cannot be sent", raw["_id"])
             return Kept(False, frozenset(), frozenset(), Message(STREAM), 0.0), 0
+
+    def is_behind(self, position: str) -> bool:
+        feed = self._host().feed
+        return feed.is_behind or moment_of(position) <= feed.position
 
     def turn_away(self, connections: Iterable[Connection]) -> None:
         turn_away(connections)

@@ -42,6 +42,9 @@ class Source(Protocol[Item]):
     def awaits(self, position: str) -> None:
         """Have `Stream.reach` called as soon as the feed comes to a position."""
 
+    def is_behind(self, position: str) -> bool:
+        """Return whether the stream may come to a position yet: the feed is there already, or behind itself."""
+
     def lost(self, ws: Connection) -> None:
         """Note that a client that comes back has lost its place: it was told `reset`."""
 

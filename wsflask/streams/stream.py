@@ -306,10 +306,14 @@ class Stream(Generic[Item]):
         if place.epoch != self._source.epoch(ws.user_id) or self._is_lost(comer.position):
             return self._join(comer, "reset")
         if moment_of(comer.position) > self.position:
-            if self._now() >= comer.deadline:
+            if self._now() < comer.deadline:
+                self._source.awaits(comer.position)
+                return False
+            if not self._source.is_behind(comer.position):
                 return self._join(comer, "reset")
-            self._source.awaits(comer.position)
-            return False
+            # A reset would tell him again, from where this worker is, what another has told him: he tries again.
+            self._source.turn_away([ws])
+            return not ws.is_open
         if comer.todo is None or not self._send_some(comer):
             return False
         return self._is_at_end(comer) and self._join(comer, "resumed")
