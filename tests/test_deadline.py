@@ -54,7 +54,7 @@ def test_what_was_waited_for_since_the_client_asked_is_gone() -> None:
     try:
         assert seconds_left(5.0) == pytest.approx(2.0, abs=0.1)
         with pytest.raises(Refusal):
-            seconds_left(3.0)
+            seconds_left(3.3)  # one tenth of the time is too short to begin
     finally:
         ended(token)
     assert seconds_left(5.0) == 5.0
@@ -90,7 +90,7 @@ def test_a_command_waits_for_others_of_its_user_no_longer_than_it_may(database: 
             lock.release()
 
         assert {answer["code"] for answer in found.values()} == {"unavailable"}
-        assert 0.4 < taken < 0.7
+        assert 0.4 < taken < 0.7  # some of the time was left for the database
         assert actor.ask("clipboard", {"action": "clipboard_add", "data": 9})["channel"] == "clipboard"
 
 

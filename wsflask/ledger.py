@@ -18,7 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from .config import Settings
-from .deadline import seconds_left
+from .deadline import SHARE, seconds_left
 from .documents import AppliedCommand
 from .documents.fields import utc_now
 from .documents.transactions import has_transactions, run_in_transaction
@@ -29,8 +29,6 @@ __all__ = ["Ledger", "command_id"]
 
 #: Bytes of a command's id.
 _ID_BYTES = 64
-#: Share of the time for the command itself; in the rest the database can be told that it is given up.
-_SHARE = 0.9
 #: Seconds between two looks at a command that another process has begun, where there are no transactions.
 _LOOK = 0.1
 
@@ -71,10 +69,11 @@ class Ledger:
             Refusal: unavailable, the command is under way elsewhere; or what `apply` refuses with.
             PyMongoError: the database failed; the command was perhaps applied.
         """
-        patience = _SHARE * seconds_left(self._settings.database_timeout)
+        # In the rest the database can be told that the transaction is given up.
+        patience = (1 - SHARE) * seconds_left(self._settings.database_timeout)
         deadline = time.monotonic() + patience
         key = None if command is None else dumps([channel, user_id, command]).decode()
-        with self._alone(key, patience), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
+        with self._alone(key, (1 - SHARE) * patience), pymongo.timeout(max(deadline - time.monotonic(), 0.001)):
             if self._has_transactions is None:
                 self._has_transactions = has_transactions(mongoengine.get_connection())
             attempt = self._together if self._has_transactions else self._at_most_once

@@ -12,7 +12,7 @@ import pymongo
 
 from ..config import Settings
 from ..connection import Connection
-from ..deadline import seconds_left
+from ..deadline import SHARE, seconds_left
 from ..documents import ClipboardState
 from ..documents.fields import utc_now
 from ..errors import Refusal
@@ -184,7 +184,7 @@ class Clipboard(Service):
 
     def _command(self, user: Any, command: str | None, make: Callable[[Raw], Edit]) -> Raw:
         with self._timeout():
-            return self._store.command(_id_of(user), command, make, patience=self._patience)
+            return self._store.command(_id_of(user), command, make, patience=(1 - SHARE) * self._patience)
 
     def _done(self, state: Raw) -> list[dict[str, Any]]:
         self._boards.take(state["_id"], state)
