@@ -35,10 +35,11 @@ def _handshake(stand: Stand, number: int) -> bytes:
 def crawl(stand: Stand, trial: Trial) -> None:
     port = stand.server.port
     with contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(_COUNT)]
-        fragment = stack.enter_context(socket.create_connection(("127.0.0.1", port), 10))
+        fragment = stack.enter_context(socket.create_connection(("127.0.0.1", port), 30))
         fragment.sendall(_handshake(stand, 0))
-        fragment.recv(1000)
+        status = fragment.recv(1000).partition(b"\r\n")[0].decode()
+        trial.check(f"a handshake was answered {status}", " 101 " in status)
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 10)) for _ in range(_COUNT)]
         # The first part of a text message, one byte of its payload, then another part each second.
         fragment.sendall(b"\x01" + _LETTER)
         text, began = _handshake(stand, 1), time.monotonic()

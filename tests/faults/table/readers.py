@@ -16,6 +16,8 @@ from .workers import FLOOR, why_floor
 
 #: Bytes of each message, and messages a second to each who is slow: 1 MiB is behind within some seconds.
 _BYTES, _RATE = 9_000, 25.0
+#: Tabs that are opened a second, beside those of the load.
+_PACE = 100.0
 #: Where a hundred are slow: then it is the 10 seconds that end them.
 _RATE_OF_MANY = 3.0
 #: Seconds for which something may wait for a client, and until all of them are closed since it was so for the first.
@@ -51,7 +53,11 @@ def slow(stand: Stand, trial: Trial) -> None:
 def slow_of_many(stand: Stand, trial: Trial) -> None:
     everybody, count = (200, 20) if trial.is_short else (1000, 100)
     users, more = stand.load.users, everybody - count - len(stand.fleet.names)
-    stand.fleet.open([stand.fleet.tab(n % users, 200 + n // users, stand.port, commands=False) for n in range(more)])
+    others = [stand.fleet.tab(n % users, 200 + n // users, stand.port, commands=False) for n in range(more)]
+    stand.halt()
+    stand.fleet.open(others, every=stand.load.nodes / _PACE, is_awaited=False)
+    stand.fleet.await_states(lambda states: states["open/live"] >= everybody - count, timeout=60 + 3 * more / _PACE)
+    stand.go()
     _slow(stand, trial, count, _RATE_OF_MANY)
 
 
