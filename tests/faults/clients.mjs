@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
 
 import { connect } from "../../static/wsflask.js";
+import { Storage } from "./storage.mjs";
 
 /** Seconds on the monotonic clock, the same as every other process's. */
 const now = () => Number(process.hrtime.bigint()) / 1e9;
@@ -20,26 +21,6 @@ const REPEATED = 0.05;
 const GRACE = 1.5;
 
 const note = (kind, text) => faults[kind].length < 200 && faults[kind].push(text);
-
-/** A sessionStorage that outlives its page. */
-class Storage {
-  #items = new Map();
-  get length() {
-    return this.#items.size;
-  }
-  key(index) {
-    return [...this.#items.keys()][index] ?? null;
-  }
-  getItem(key) {
-    return this.#items.get(key) ?? null;
-  }
-  setItem(key, value) {
-    this.#items.set(key, String(value));
-  }
-  removeItem(key) {
-    this.#items.delete(key);
-  }
-}
 
 class Tab {
   arrivals = [];

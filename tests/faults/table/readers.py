@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 from wsflask.testing import Faults, Proxy
 from wsflask.testing.deliveries import Tab, Written, latencies
@@ -108,7 +109,8 @@ def _slow(stand: Stand, trial: Trial, count: int, rate: float) -> None:
     trial.measure("the others' latency before, p99", earlier)
     trial.measure("the others' latency meanwhile, p99", later, at_most=2 * max(earlier, FLOOR), why=why_floor(earlier))
     _throughput(trial, stand.load.notifications, written, others, (before, began, ended))
-    trial.check("slow clients disturbed others", not [each["name"] for each in told if _was_cut(each, began, names)])
+    cut = _cuts([each for each in told if each["name"] not in names], began)
+    trial.check(f"others lost their connection, by code {dict(cut)}", not cut)
 
 
 def _throughput(
@@ -133,6 +135,7 @@ def _throughput(
     trial.measure("throughput that others lost", 100 * (1 - kept[1] / max(kept[0], 1e-9)), at_most=most, unit="%")
 
 
-def _was_cut(told: dict[str, object], since: float, names: set[str]) -> bool:
-    states: list[tuple[float, str, int, str]] = told["states"]  # type: ignore[assignment]
-    return told["name"] not in names and any(state == "waiting" and when >= since for when, state, *_ in states)
+def _cuts(told: list[dict[str, Any]], since: float) -> Counter[int]:
+    """Return how often tabs have lost their connection, by code."""
+    return Counter(code for each in told for when, state, code, _ in each["states"]
+                   if state == "waiting" and when >= since)  # fmt: skip
