@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
 
 import { connect } from "../../static/wsflask.js";
+import { Storage } from "./storage.mjs";
 
 /** Seconds on the monotonic clock, the same as every other process's. */
 const now = () => Number(process.hrtime.bigint()) / 1e9;
@@ -20,26 +21,6 @@ const REPEATED = 0.05;
 const GRACE = 1.5;
 
 const note = (kind, text) => faults[kind].length < 200 && faults[kind].push(text);
-
-/** A sessionStorage that outlives its page. */
-class Storage {
-  #items = new Map();
-  get length() {
-    return this.#items.size;
-  }
-  key(index) {
-    return [...this.#items.keys()][index] ?? null;
-  }
-  getItem(key) {
-    return this.#items.get(key) ?? null;
-  }
-  setItem(key, value) {
-    this.#items.set(key, String(value));
-  }
-  removeItem(key) {
-    this.#items.delete(key);
-  }
-}
 
 class Tab {
   arrivals = [];
@@ -140,16 +121,8 @@ class Tab {
     ws.clipboard.on("change", (entries) => this.#board(entries));
     const chat = ws.channel("chat");
     chat.on("message", (payload) => payload?.token && this.messages.push([now(), payload.token]));
-    for (const [event, call] of [
-      ["stream", (change) => this.#stream(change)],
-      ["health", (change) => this.health.push([now(), Boolean(change?.degraded ?? ws.degraded)])],
-    ]) {
-      try {
-        ws.on(event, call);
-      } catch {
-        // This client has no such event.
-      }
-    }
+    ws.on("stream", (change) => this.#stream(change));
+    ws.on("health", (change) => this.health.push([now(), Boolean(change?.degraded ?? ws.degraded)]));
     if (this.options.view) this.#watch(ws);
     if (this.options.room) this.#join(ws);
   }
@@ -185,12 +158,14 @@ class Tab {
   #join(ws) {
     this.room = ws.presence(this.options.room, { tab: this.options.name });
     const look = () => {
-      this.#lastSurfaced = now();
       const here = new Set([...this.room.members.values()].flatMap(({ tabs }) => Object.values(tabs).map(({ tab }) => tab)));
       for (const name of this.#here) if (!here.has(name)) this.departures.push([now(), name]);
       this.#here = here;
     };
-    this.room.on("load", look);
+    this.room.on("load", () => {
+      this.states.push([now(), "joined", 0, ""]);
+      look();
+    });
     this.room.on("change", look);
     this.room.on("error", ({ code }) => (this.counts.errors[code] = (this.counts.errors[code] ?? 0) + 1));
   }

@@ -91,6 +91,10 @@ class Fleet:
         """Return what each tab shows now."""
         return [tab for node in self._nodes for tab in node.ask(do="rest")]
 
+    def is_open(self, name: str) -> bool:
+        """Return whether a tab is connected."""
+        return bool(self._node_of[name].ask(do="rest", names=[name])[0]["state"] == "open")
+
     def collect(self) -> list[dict[str, Any]]:
         """Return all that each tab has surfaced."""
         return [tab for node in self._nodes for tab in node.ask(do="collect")]

@@ -97,9 +97,8 @@ def _goodbyes(stand: Stand, trial: Trial, began: float, seen: _Seen, *, count: i
     trial.measure("longest wait before coming back", max(waits, default=0), at_most=_SPREAD + _LATE, why=_WHY)
     stand.fleet.await_ready(timeout=_BACK)
     told = stand.fleet.collect()
-    hit = returns(told, began)
-    trial.measure("all are back after", max(hit.values(), default=0.0))
-    nobody_left(trial, told, hit, began)
+    trial.measure("all are back after", max(returns(told, began).values(), default=0.0))
+    nobody_left(trial, told, began)
     seen.codes.update(code for _, code in closes)
     seen.waits += waits
     seen.backs += [back for each in told for back in _until(each, began, "greeted")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 from wsflask.testing import Faults, Proxy
 from wsflask.testing.deliveries import Tab, Written, latencies
@@ -16,6 +17,8 @@ from .workers import FLOOR, why_floor
 
 #: Bytes of each message, and messages a second to each who is slow: 1 MiB is behind within some seconds.
 _BYTES, _RATE = 9_000, 25.0
+#: Tabs that are opened a second, beside those of the load.
+_PACE = 100.0
 #: Where a hundred are slow: then it is the 10 seconds that end them.
 _RATE_OF_MANY = 3.0
 #: Seconds for which something may wait for a client, and until all of them are closed since it was so for the first.
@@ -51,7 +54,11 @@ def slow(stand: Stand, trial: Trial) -> None:
 def slow_of_many(stand: Stand, trial: Trial) -> None:
     everybody, count = (200, 20) if trial.is_short else (1000, 100)
     users, more = stand.load.users, everybody - count - len(stand.fleet.names)
-    stand.fleet.open([stand.fleet.tab(n % users, 200 + n // users, stand.port, commands=False) for n in range(more)])
+    others = [stand.fleet.tab(n % users, 200 + n // users, stand.port, commands=False) for n in range(more)]
+    stand.halt()
+    stand.fleet.open(others, every=stand.load.nodes / _PACE, is_awaited=False)
+    stand.fleet.await_states(lambda states: states["open/live"] >= everybody - count, timeout=60 + 3 * more / _PACE)
+    stand.go()
     _slow(stand, trial, count, _RATE_OF_MANY)
 
 
@@ -102,7 +109,8 @@ def _slow(stand: Stand, trial: Trial, count: int, rate: float) -> None:
     trial.measure("the others' latency before, p99", earlier)
     trial.measure("the others' latency meanwhile, p99", later, at_most=2 * max(earlier, FLOOR), why=why_floor(earlier))
     _throughput(trial, stand.load.notifications, written, others, (before, began, ended))
-    trial.check("slow clients disturbed others", not [each["name"] for each in told if _was_cut(each, began, names)])
+    cut = _cuts([each for each in told if each["name"] not in names], began)
+    trial.check(f"others lost their connection, by code {dict(cut)}", not cut)
 
 
 def _throughput(
@@ -127,6 +135,7 @@ def _throughput(
     trial.measure("throughput that others lost", 100 * (1 - kept[1] / max(kept[0], 1e-9)), at_most=most, unit="%")
 
 
-def _was_cut(told: dict[str, object], since: float, names: set[str]) -> bool:
-    states: list[tuple[float, str, int, str]] = told["states"]  # type: ignore[assignment]
-    return told["name"] not in names and any(state == "waiting" and when >= since for when, state, *_ in states)
+def _cuts(told: list[dict[str, Any]], since: float) -> Counter[int]:
+    """Return how often tabs have lost their connection, by code."""
+    return Counter(code for each in told for when, state, code, _ in each["states"]
+                   if state == "waiting" and when >= since)  # fmt: skip

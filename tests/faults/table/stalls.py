@@ -19,7 +19,7 @@ SMALL_BUFFERS = ("-c", "python:tests.faults.small_buffers")
 #: Bytes of each message, and messages a second to each who stalls: in the longest stall two thirds of the outbox.
 _BYTES, _RATE = 9_000, 20.0
 #: Seconds of a stall; seconds that are waited until all has left, or until all are closed.
-_STALL, _TO_LEAVE, _TO_CLOSE = (2.0, 4.0), 5.0, 30.0
+_STALL, _TO_LEAVE, _TO_CLOSE = (2.0, 4.0), 20.0, 30.0
 _SMALL = 4096
 _SLOW = 4001
 

@@ -18,6 +18,8 @@ from ..trial import Trial, percentile
 FLOOR = 0.15
 #: Users of a process of clients, with two tabs each; seconds within which those of a killed worker leave.
 _LOST, _LEAVE = 8, 15.0
+#: Seconds from the answer to a join until the other workers know it, at most.
+_TO_TELL = 1.0
 
 
 @row(
@@ -44,7 +46,7 @@ def kill(stand: Stand, trial: Trial) -> None:
     later = percentile(latencies(written, others, since=killed_at, until=killed_at + 5), 0.95)
     trial.measure("the others' latency before, p95", earlier)
     trial.measure("the others' latency after, p95", later, at_most=2 * max(earlier, FLOOR), why=why_floor(earlier))
-    nobody_left(trial, told, hit, killed_at)
+    nobody_left(trial, told, killed_at)
 
 
 @row(
@@ -80,7 +82,7 @@ def kill_clients(stand: Stand, trial: Trial) -> None:
     left = [when - killed_at for each in told for when, name in each["departures"] if name in names]
     trial.measure("the last of them was shown as left after", max(left, default=float("inf")), at_most=_LEAVE)
     trial.measure("the first after", min(left, default=float("inf")))
-    nobody_left(trial, told, returns(told, killed_at), killed_at)
+    nobody_left(trial, told, killed_at)
 
 
 def _await_shown(stand: Stand, watchers: set[str], others: set[str], wanted: set[str]) -> None:
@@ -94,9 +96,10 @@ def _await_shown(stand: Stand, watchers: set[str], others: set[str], wanted: set
     raise TimeoutError(f"tabs of a room are shown {[len(each) for each in shown]} of {len(others)} others")
 
 
-def nobody_left(trial: Trial, told: list[dict[str, Any]], hit: dict[str, float], since: float) -> None:
+def nobody_left(trial: Trial, told: list[dict[str, Any]], since: float) -> None:
     """Check that of the tabs here none was shown as left that was back within the linger."""
-    here = {each["name"] for each in told if hit.get(each["name"], 0.0) < LINGER}
+    back = returns(told, since, "joined")
+    here = {each["name"] for each in told if back.get(each["name"], 0.0) < LINGER - _TO_TELL}
     left = {name for each in told for when, name in each["departures"] if when >= since and name in here}
     trial.check(f"{len(left)} tabs were shown as left though they were back in time: {sorted(left)[:4]}", not left)
 
@@ -106,12 +109,12 @@ def why_floor(earlier: float) -> str:
     return f"below {FLOOR:g} none is called doubled, two cores are shared by all" if earlier < FLOOR else ""
 
 
-def returns(told: list[dict[str, object]], since: float) -> dict[str, float]:
-    """Return the seconds from a moment until each tab that lost its connection since then was greeted again."""
+def returns(told: list[dict[str, Any]], since: float, wanted: str = "greeted") -> dict[str, float]:
+    """Return the seconds from a moment until each tab that lost its connection since then was in such a state again."""
     found: dict[str, float] = {}
     for each in told:
-        states = [(when, state) for when, state, *_ in each["states"] if when >= since]  # type: ignore[attr-defined]
+        states = [(when, state) for when, state, *_ in each["states"] if when >= since]
         if any(state == "waiting" for _, state in states):
-            back = [when for when, state in states if state == "greeted"]
+            back = [when for when, state in states if state == wanted]
             found[str(each["name"])] = back[-1] - since if back else float("inf")
     return found
