@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pymongo import MongoClient, ReadPreference
 from pymongo.common import BaseObject
 from pymongo.synchronous.client_session import _SESSION  # there is no public way to ask which session is bound
 
@@ -24,12 +25,21 @@ def bound_session() -> Any:
     return _SESSION.get()
 
 
-def leave_out_options() -> None:
-    """Have PyMongo look for the bound session, too, where it asks for the options of an operation. May be repeated."""
+def leave_out_options(client: MongoClient[Any]) -> bool:
+    """Have the client's operations leave them out; return whether they do, which is not certain of a later PyMongo.
+
+    The library changes PyMongo nowhere else, and here only where the client has such options: its methods that ask for
+    them look for the bound session, too. Without a transaction that is the same as before. May be repeated.
+    """
+    if not client.write_concern.document and client.read_preference == ReadPreference.PRIMARY:
+        return True
     for name in ("_write_concern_for", "_read_preference_for"):
-        given = getattr(BaseObject, name)
+        given = getattr(BaseObject, name, None)
+        if given is None:
+            return False
         if not hasattr(given, "__wrapped__"):
             setattr(BaseObject, name, _with_bound_session(given))
+    return True
 
 
 def _with_bound_session(given: Callable[[Any, Any], _Result]) -> Callable[[Any, Any], _Result]:

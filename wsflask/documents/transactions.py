@@ -28,14 +28,15 @@ _UNACKNOWLEDGED = (
     "MongoEngine's connection does not wait for what it writes, and such writes can take no part in transactions: "
     "leave w=0 out of its URI"
 )
+_OPTIONS = (
+    "MongoEngine's connection names a write concern or a read preference, which this PyMongo sends and MongoDB refuses "
+    "in transactions: leave w=, journal= and readPreference= out of its URI; majority and primary are the defaults"
+)
 
 #: MongoDB's error code for an index that was to be made in a transaction, on a collection that exists.
 _NOT_IN_TRANSACTION = 263
 #: Seconds to tell the database that a transaction is given up.
 _ABORT = 0.5
-
-
-leave_out_options()
 
 
 def majority() -> dict[str, Any]:
@@ -50,6 +51,7 @@ def taking_part(session: ClientSession | None) -> Iterator[None]:
     if session is None:
         yield
     else:
+        leave_out_options(mongoengine.get_connection())
         with session.bind(end_session=False):
             yield
 
@@ -73,6 +75,8 @@ def run_in_transaction(work: Callable[[], _Result]) -> _Result:
     client: MongoClient[dict[str, Any]] = mongoengine.get_connection()
     if not client.write_concern.acknowledged:
         raise ConfigError(_UNACKNOWLEDGED)
+    if not leave_out_options(client):
+        raise ConfigError(_OPTIONS)
     unused = [each for each in _document_classes(Document) if getattr(each, "_collection", None) is None]
     try:
         return _transaction(client, work)
