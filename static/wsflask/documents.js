@@ -46,10 +46,14 @@ export class Documents {
     this.#clock = clock;
     this.#random = random;
     this.#positions = new Positions(messenger, clock, () => this.#isLive());
-    messenger.route(DOCUMENTS, ({ payload }) => {
-      if (isObject(payload)) this.#receive(payload);
-      this.#positions.ask();
-    });
+    messenger.route(
+      DOCUMENTS,
+      ({ payload }) => {
+        if (isObject(payload)) this.#receive(payload);
+        this.#positions.ask();
+      },
+      true,
+    );
     messenger.watch(({ state, previous, welcome }) => {
       if (previous === "open") this.#interrupt();
       if (welcome) this.#resume(welcome.limits.messageBytes);
@@ -103,7 +107,12 @@ export class Documents {
 
   /** @param {Record<string, any>} message */
   #receive(message) {
-    const { op, view, to } = message;
+    const { op, view, to, state } = message;
+    // An answer: the server keeps the view from here on, also where nobody waits for it any more.
+    if (state && typeof view === "string") {
+      this.#held.add(view);
+      return this.#pump();
+    }
     const subscription = this.#byView.get(view);
     const isRenamed = op === "moved" && typeof to === "string";
     if (!isRenamed && op !== "end") return subscription?.apply(message);
@@ -173,19 +182,10 @@ export class Documents {
       if (error?.code === "too_big" && "rows" in data) this.#subscribe(subscription, 0);
       else if (error) this.#failed(subscription, error);
       else if (isObject(answer.payload) && typeof answer.payload.view === "string") {
-        this.#accepted(subscription, answer.payload);
+        if (subscription.sinks.size > 0) this.#join(subscription, answer.payload.view).begin(answer.payload);
       } else this.#failed(subscription, new WSFlaskError("internal", "The answer names no view."));
       this.#pump();
     });
-  }
-
-  /**
-   * @param {Subscription} subscription
-   * @param {Record<string, any>} answer
-   */
-  #accepted(subscription, answer) {
-    this.#held.add(answer.view);
-    if (subscription.sinks.size > 0) this.#join(subscription, answer.view).begin(answer);
   }
 
   /**

@@ -44,6 +44,32 @@ test("a subscription without an answer is tried again", () => {
   assert.deepEqual([actions(server), errors[0].code], [["subscribe", "subscribe"], "timeout"]);
 });
 
+test("a subscription that is answered when nobody waits for it any more is ended", () => {
+  const { ws, server, clock } = setUpOpen();
+  const view = ws.documents("Flight");
+  clock.pass(10_000);
+  view.close();
+
+  server.answer(subscribed(0), { to: server.sent[0] });
+
+  assert.deepEqual(actions(server), ["subscribe", "unsubscribe"]);
+  server.answer({ view: "v1" });
+  clock.pass(5_000);
+  assert.equal(actions(server).length, 2);
+});
+
+test("a late answer to a subscription that was asked for again ends nothing", async () => {
+  const { ws, server, clock } = setUpOpen();
+  const view = ws.documents("Flight");
+  clock.pass(10_250);
+
+  server.answer(subscribed(0), { to: server.sent[0] });
+  server.answer(subscribed(0), { to: server.sent[1] });
+
+  assert.equal(await view.ready, view);
+  assert.deepEqual(actions(server), ["subscribe", "subscribe"]);
+});
+
 test("an answer that names no view is an error of the server", () => {
   const { ws, server } = setUpOpen();
   const errors = collect(ws.documents("Flight"), "error");
