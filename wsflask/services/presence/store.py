@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..feed.base import Gap
+from ...feed.base import Gap
 
 __all__ = ["BEAT", "Entry", "Follower", "Gap", "Key", "Left", "PresenceStore"]
 

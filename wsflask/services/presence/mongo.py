@@ -12,10 +12,10 @@ from pymongo import DeleteOne, ReadPreference, UpdateOne, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
-from ..documents import PresenceEntry, PresenceLease
-from ..feed.base import Change, Feed, Gap, Subscription
-from .presence_leases import Beat, Leases
-from .presence_store import BEAT, Entry, Follower, Key, Left, PresenceStore
+from ...documents import PresenceEntry, PresenceLease
+from ...feed.base import Change, Feed, Gap, Subscription
+from .leases import Beat, Leases
+from .store import BEAT, Entry, Follower, Key, Left, PresenceStore
 
 __all__ = ["MongoPresenceStore"]
 

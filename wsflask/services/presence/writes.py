@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 
 from pymongo.errors import PyMongoError
 
-from ..gather import Gather
-from .presence_seats import Seats
-from .presence_store import Entry, Key, Left, PresenceStore
+from ...gather import Gather
+from .seats import Seats
+from .store import Entry, Key, Left, PresenceStore
 
 __all__ = ["Writes"]
 

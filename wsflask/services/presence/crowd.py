@@ -11,17 +11,17 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from ..connection import Connection
-from ..documents import EndedSession
-from ..encoding import quote
-from ..feed.base import Feed, Gap
-from ..protocol.messages import Message
-from ..service import Host
-from ..tasks import supervise
-from .presence_roster import Roster
-from .presence_seats import Seats
-from .presence_store import BEAT, Entry, Follower, Key, Left, PresenceStore
-from .presence_writes import Writes
+from ...connection import Connection
+from ...documents import EndedSession
+from ...encoding import quote
+from ...feed.base import Feed, Gap
+from ...protocol.messages import Message
+from ...service import Host
+from ...tasks import supervise
+from .roster import Roster
+from .seats import Seats
+from .store import BEAT, Entry, Follower, Key, Left, PresenceStore
+from .writes import Writes
 
 __all__ = ["Crowd"]
 

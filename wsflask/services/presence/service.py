@@ -8,16 +8,16 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..connection import Connection
-from ..encoding import dumps
-from ..errors import ConfigError, Refusal
-from ..protocol.codes import ERRORS, CloseCode
-from ..protocol.messages import Message
-from ..service import Host, Service
-from .presence_asking import Limits, parse_join, parse_list, parse_room, parse_update
-from .presence_crowd import Crowd
-from .presence_mongo import MongoPresenceStore
-from .presence_store import PresenceStore
+from ...connection import Connection
+from ...encoding import dumps
+from ...errors import ConfigError, Refusal
+from ...protocol.codes import ERRORS, CloseCode
+from ...protocol.messages import Message
+from ...service import Host, Service
+from .asking import Limits, parse_join, parse_list, parse_room, parse_update
+from .crowd import Crowd
+from .mongo import MongoPresenceStore
+from .store import PresenceStore
 
 __all__ = ["Presence"]
 
