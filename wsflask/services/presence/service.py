@@ -109,8 +109,13 @@ class Presence(Service):
 
     def _make_store(self) -> PresenceStore:
         patience = max(_PATIENCE, self._linger + _BEYOND)
-        timeout = self.server.settings.database_timeout
-        return MongoPresenceStore(self.server.feed, patience=patience, timeout=timeout)
+        settings = self.server.settings
+        if settings.redis_url is None:
+            return MongoPresenceStore(self.server.feed, patience=patience, timeout=settings.database_timeout)
+        from .redis import RedisPresenceStore  # its package is there: without it the server has not begun
+
+        url, timeout = settings.redis_url, settings.database_timeout
+        return RedisPresenceStore(url, self.server.secret, patience=patience, timeout=timeout)
 
     # --- actions
 
