@@ -47,6 +47,10 @@ class Shelf(ABC):
         """Return the lease of each entry."""
 
     @abstractmethod
+    def count(self, lease: str) -> int:
+        """Return how many entries a lease has."""
+
+    @abstractmethod
     def put(self, key: Key, lease: str) -> None:
         """Lay in an entry, as another worker does."""
 
@@ -95,6 +99,9 @@ class MongoShelf(Shelf):
     def owners(self) -> dict[Key, str]:
         found = {each.id: each.process for each in PresenceEntry.objects}
         return {key: lease for name, lease in found.items() if (key := key_in(name)) is not None}
+
+    def count(self, lease: str) -> int:
+        return int(PresenceEntry.objects(process=lease).count())
 
     def put(self, key: Key, lease: str) -> None:
         PresenceEntry(id=id_of(key), process=lease, about="{}", data="{}").save()
@@ -151,6 +158,9 @@ class RedisShelf(Shelf):
     def owners(self) -> dict[Key, str]:
         found = {name: owner_of(kept) for name, kept in self.calls.entries()}
         return {key: lease for name, lease in found.items() if (key := key_in(name)) is not None}
+
+    def count(self, lease: str) -> int:
+        return int(self.client.scard(f"{self.keys['of:']}{lease}"))
 
     def put(self, key: Key, lease: str) -> None:
         kept = self.frames.pack(Entry(key, lease, "{}", "{}"))
