@@ -50,10 +50,12 @@ class RedisPresenceStore(PresenceStore):
         self._place: tuple[Calls, Frames] | None = None
         self._observed = Leases(2 * BEAT)
         self._number = 0
+        self._is_over = False
         #: What it was like when it was loaded last.
         self._known: Head | None = None
 
     def follow(self) -> Follower:
+        self._is_over = False
         follower = RedisFollower(self._reach)
         follower.begin()
         return follower
@@ -114,10 +116,13 @@ class RedisPresenceStore(PresenceStore):
                 with self._reach() as (calls, frames):
                     calls.renew(self.lease, frames.pack_beat(self.lease, self._number, seconds))
         finally:
-            self._client.close()  # whoever calls again is connected again
+            self._is_over = True  # a write that comes late would connect again
+            self._client.close()
 
     @contextmanager
     def _reach(self) -> Iterator[tuple[Calls, Frames]]:
+        if self._is_over:
+            raise StoreUnavailable("the lease is given back")
         try:
             if self._place is None:
                 name = f"wsflask:{read_own_epoch(self._timeout)}"

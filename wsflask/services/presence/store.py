@@ -136,4 +136,7 @@ class PresenceStore(ABC):
 
     @abstractmethod
     def release(self, seconds: float) -> None:
-        """Have the lease end these seconds from now; who comes back elsewhere until then has not left."""
+        """Have the lease end these seconds from now; who comes back elsewhere until then has not left.
+
+        After it nothing is asked of the store before it is followed again.
+        """
