@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 _LOG = 20_000
 #: Entries that are removed in one go: for so long nobody else has an answer of Redis.
 _BATCH = 1000
+#: Who follows, who renews and who writes has one each.
+_CONNECTIONS = 3
 
 
 class RedisPresenceStore(PresenceStore):
@@ -57,7 +60,8 @@ class RedisPresenceStore(PresenceStore):
     def follow(self) -> Follower:
         self._is_over = False
         follower = RedisFollower(self._reach)
-        follower.begin()
+        if follower.begin():
+            self._connect()
         return follower
 
     def load(self) -> Stored:
@@ -118,6 +122,17 @@ class RedisPresenceStore(PresenceStore):
         finally:
             self._is_over = True  # a write that comes late would connect again
             self._client.close()
+
+    def _connect(self) -> None:
+        """Have a connection ready for each greenlet: one that is killed while it connects leaves a socket open."""
+        pool = self._client.connection_pool
+        ready: list[Any] = []
+        try:
+            ready.extend(pool.get_connection() for _ in range(_CONNECTIONS))
+        except (RedisError, OSError):
+            pass  # whoever needs one tries again
+        for connection in ready:
+            pool.release(connection)
 
     @contextmanager
     def _reach(self) -> Iterator[tuple[Calls, Frames]]:

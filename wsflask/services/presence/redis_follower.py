@@ -48,13 +48,14 @@ class RedisFollower:
         """Whether nothing will come any more."""
         return self._closed.is_set()
 
-    def begin(self) -> None:
-        """Find the place to begin at, if Redis is there; else the first that is taken is `Missed`. May switch."""
+    def begin(self) -> bool:
+        """Find the place to begin at; return whether Redis was there: else `Missed` is taken first. May switch."""
         try:
             with self._reach() as (calls, _):
                 self._place, self._looked = calls.head(), time.monotonic()
         except StoreUnavailable as error:
             self._complain(error)
+        return self._place is not None
 
     def take(self, most: int, timeout: float) -> list[Entry | Left | Missed]:
         """Return what comes next. May switch."""
