@@ -1,15 +1,16 @@
-"""Count what presence costs: entries written, messages sent, memory. `python -m benchmarks.presence`."""
+"""Count what presence costs: entries written, messages sent, memory. `python -m benchmarks.presence [--redis]`."""
 
 from gevent import monkey
 
 monkey.patch_all()
 
+import argparse
 import gc
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,10 +20,14 @@ from pymongo.monitoring import CommandListener
 
 from tests import harness
 from tests.harness.stage import Actor, Stage
+from tests.presence_shelves import MongoShelf, RedisShelf, Shelf, lease_of
 from wsflask import Presence
-from wsflask.documents import PresenceEntry, PresenceLease
+from wsflask.documents import PresenceEntry
 from wsflask.embedded import EmbeddedMongo
 from wsflask.identity import Identity
+from wsflask.services.presence.redis_calls import Calls
+from wsflask.services.presence.redis_frames import id_of
+from wsflask.services.presence.store import Entry, Key
 
 MEMBERS, STORM, LINGER = 1000, 10_000, 5.0
 COLLECTION = "wsflask_presence"
@@ -47,6 +52,18 @@ class Commands(CommandListener):
 
     def failed(self, event: Any) -> None:
         pass
+
+
+def count_calls(commands: Commands) -> None:
+    """Count what is written into Redis, as the commands of MongoDB are."""
+    original = Calls.write
+
+    def write(calls: Calls, lease: str, mine: Any, taken: Any, kept: Any, gone: Any) -> bool:
+        commands.seen["calls"] += 1
+        commands.seen["entries"] += len(taken) + len(kept) + len(gone)
+        return original(calls, lease, mine, taken, kept, gone)
+
+    Calls.write = write  # type: ignore[method-assign]
 
 
 class Client(Actor):
@@ -90,19 +107,20 @@ class Count:
         print(f"{what}: {dict(self._commands.seen)}, {got}; {took:.1f} s")
 
 
-def entries(expected: int, **query: Any) -> Callable[[], bool]:
-    """Return whether there are so many entries."""
-    return lambda: PresenceEntry.objects(**query).count() == expected
+def staged(shelf: Shelf) -> Stage:
+    """Return a worker."""
+    return Stage(Presence(describe=lambda user: ABOUT, linger=LINGER), **UNLIMITED, **shelf.settings)
 
 
-def join_and_leave(commands: Commands) -> None:
+def join_and_leave(commands: Commands, shelf: Shelf) -> None:
     """Have one come and go among many."""
-    with Stage(Presence(describe=lambda user: ABOUT, linger=LINGER), **UNLIMITED) as stage:
+    with staged(shelf) as stage:
+        harness.wait_until(shelf.leases)
         clients = [Client(stage, f"user{number:05d}") for number in range(MEMBERS)]
         count = Count(commands, clients)
         for client in clients:
             client.join()
-        harness.wait_until(entries(MEMBERS), timeout=60)
+        harness.wait_until(lambda: len(shelf.owners()) == MEMBERS, timeout=60)
         time.sleep(1)
         count.say(f"{MEMBERS} join at once")
         newcomer = Client(stage, "newcomer")
@@ -122,16 +140,15 @@ def join_and_leave(commands: Commands) -> None:
         count.say("one does not come back")
 
 
-def storm(commands: Commands) -> None:
+def storm(commands: Commands, shelf: Shelf) -> None:
     """Have the clients of a worker that was killed come to this one."""
-    PresenceEntry.drop_collection()
-    PresenceLease(id="killed", beat=1, patience=60.0).save()
+    shelf.lose()
+    killed = lease_of("killed")
+    shelf.put_lease(killed, 60.0)
     names = [f"user{number:05d}" for number in range(STORM)]
-    fields = {"process": "killed", "about": '{"name":"Somebody Else"}', "data": "{}"}
-    PresenceEntry.ensure_indexes()
-    PresenceEntry._get_collection().insert_many([{"_id": f"\n1\n{name}", **fields} for name in names])
+    lay_in(shelf, killed, [("", name, "1") for name in names])
     before = memory()
-    with Stage(Presence(describe=lambda user: ABOUT, linger=LINGER), **UNLIMITED) as stage:
+    with staged(shelf) as stage:
         watcher = Client(stage, "watcher")
         watcher.join()
         time.sleep(1)
@@ -141,9 +158,24 @@ def storm(commands: Commands) -> None:
         for client in clients:
             client.join()
             time.sleep(0)
-        harness.wait_until(entries(0, process="killed"), timeout=120)
+        harness.wait_until(lambda: not shelf.count(killed), timeout=120)
         time.sleep(1)
         count.say(f"{STORM} of a killed worker come back")
+
+
+def lay_in(shelf: Shelf, lease: str, keys: list[Key]) -> None:
+    """Lay in the entries of a worker."""
+    about = '{"name":"Somebody Else"}'
+    if isinstance(shelf, RedisShelf):
+        for start in range(0, len(keys), 1000):
+            kept = [(id_of(key), shelf.frames.pack(Entry(key, lease, about, "{}"))) for key in keys[start:][:1000]]
+            Calls.write(shelf.calls, lease, [], kept, [], [])
+        used = sum(shelf.client.memory_usage(key, samples=0) or 0 for key in shelf.client.keys(f"*{shelf.name}*"))
+        print(f"Redis takes {used // len(keys)} bytes an entry, with the log")
+    else:
+        PresenceEntry.ensure_indexes()
+        fields = {"process": lease, "about": about, "data": "{}"}
+        PresenceEntry._get_collection().insert_many([{"_id": id_of(key), **fields} for key in keys])
 
 
 def memory() -> int:
@@ -153,15 +185,25 @@ def memory() -> int:
 
 
 def main() -> None:
-    """Run both against a mongod of its own."""
+    """Run both against a mongod, and perhaps a redis-server, of its own."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--redis", action="store_true", help="keep the entries in Redis")
+    is_redis = parser.parse_args().redis
     folder = harness.data_folder()
     mongo = EmbeddedMongo(folder)
     mongo.start()
     commands = Commands()
     mongoengine.connect(host=mongo.uri_of("presence"), uuidRepresentation="standard", event_listeners=[commands])
     try:
-        join_and_leave(commands)
-        storm(commands)
+        with ExitStack() as stack:
+            shelf: Shelf = MongoShelf(harness.RedisServer())
+            if is_redis:
+                count_calls(commands)
+                shelf = RedisShelf(stack.enter_context(harness.RedisServer()))
+                shelf.secret = Stage().server.secret
+            join_and_leave(commands, shelf)
+            storm(commands, shelf)
+            shelf.close()
     finally:
         mongo.stop(timeout=0)
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Who is here, on the real database: two workers in this process, each with a feed of its own."""
+"""Who is here, on each store: two workers in this process, each with a feed of its own."""
 
 from __future__ import annotations
 
@@ -9,31 +9,43 @@ from typing import Any
 
 import pytest
 
-from tests.harness import MS, Commands, Database, wait_until
+from tests.harness import MS, Commands, Database, RedisServer, wait_until
 from tests.harness.stage import Actor, Stage
+from tests.presence_shelves import KINDS, RedisShelf, Shelf, lease_of
 from wsflask import Presence
-from wsflask.documents import EndedSession, PresenceEntry, PresenceLease
+from wsflask.documents import EndedSession
 from wsflask.errors import ConfigError
 from wsflask.protocol.codes import CloseCode
 
 CHANNEL = "presence"
 FAST = {"messages_per_second": 10_000, "message_burst": 10_000}
 LINGER = 600 * MS
+ADA, BOB, EVE = ("", "ada", "1"), ("", "bob", "1"), ("", "eve", "1")
 
 
 def service(**options: Any) -> Presence:
     return Presence(**{"linger": LINGER, "may_join": lambda user, room: room != "secret", **options})
 
 
+@pytest.fixture(params=KINDS)
+def shelf(request: pytest.FixtureRequest, database: Database, redis_server: RedisServer) -> Iterator[Shelf]:
+    shelf = KINDS[request.param](redis_server)
+    shelf.settings |= FAST
+    if isinstance(shelf, RedisShelf):
+        shelf.secret = Stage(**shelf.settings).server.secret
+    yield shelf
+    shelf.close()
+
+
 @pytest.fixture
-def one(database: Database) -> Iterator[Stage]:
-    with Stage(service(), **FAST) as stage:
+def one(shelf: Shelf) -> Iterator[Stage]:
+    with Stage(service(), **shelf.settings) as stage:
         yield stage
 
 
 @pytest.fixture
-def other(database: Database) -> Iterator[Stage]:
-    with Stage(service(), **FAST) as stage:
+def other(shelf: Shelf) -> Iterator[Stage]:
+    with Stage(service(), **shelf.settings) as stage:
         yield stage
 
 
@@ -183,8 +195,8 @@ def test_a_closed_tab_leaves_after_the_linger(one: Stage, other: Stage) -> None:
 
 
 @pytest.mark.parametrize("is_connected", [True, False])
-def test_who_signs_out_leaves_at_once(database: Database, is_connected: bool) -> None:
-    with Stage(service(linger=30.0), **FAST) as one:
+def test_who_signs_out_leaves_at_once(shelf: Shelf, is_connected: bool) -> None:
+    with Stage(service(linger=30.0), **shelf.settings) as one:
         ada, bob = one.connect("ada"), one.connect("bob")
         ada.connection.identity.session_id = "session of ada"
         join(bob)
@@ -201,27 +213,27 @@ def test_who_signs_out_leaves_at_once(database: Database, is_connected: bool) ->
 # --- rights
 
 
-def test_without_may_join_there_is_one_room(database: Database) -> None:
-    with Stage(Presence, **FAST) as stage:
+def test_without_may_join_there_is_one_room(shelf: Shelf) -> None:
+    with Stage(Presence, **shelf.settings) as stage:
         ada = stage.connect("ada")
 
         assert ask(ada, "join", "a", tab="1")["payload"]["code"] == "forbidden"
         assert join(ada)["you"] == "ada"
 
 
-def test_who_may_not_join_gets_nothing(one: Stage) -> None:
+def test_who_may_not_join_gets_nothing(shelf: Shelf, one: Stage) -> None:
     ada = one.connect("ada")
 
     assert ask(ada, "join", "secret", tab="1")["payload"]["code"] == "forbidden"
     assert ask(ada, "list", "secret")["payload"]["code"] == "not_found"
     assert ask(ada, "update", "secret", meta={})["payload"]["code"] == "not_found"
-    assert PresenceEntry.objects.count() == 0
+    assert shelf.owners() == {}
 
 
-def test_who_loses_the_right_is_put_out(database: Database) -> None:
+def test_who_loses_the_right_is_put_out(shelf: Shelf) -> None:
     allowed = {"ada", "bob"}
     presence = service(may_join=lambda user, room: user.get_id() in allowed)
-    with Stage(presence, **FAST) as stage:
+    with Stage(presence, **shelf.settings) as stage:
         ada, bob = stage.connect("ada"), stage.connect("bob")
         join(ada, "a")
         join(bob, "a")
@@ -234,9 +246,9 @@ def test_who_loses_the_right_is_put_out(database: Database) -> None:
         assert ada.on(CHANNEL)[-1] == {"room": "a", "code": "forbidden", "message": "That is not allowed."}
 
 
-def test_others_are_shown_what_describe_returns(database: Database) -> None:
+def test_others_are_shown_what_describe_returns(shelf: Shelf) -> None:
     presence = service(describe=lambda user: {"name": user.name})
-    with Stage(presence, **FAST) as stage:
+    with Stage(presence, **shelf.settings) as stage:
         user = SimpleNamespace(get_id=lambda: "ada", name="Ada", is_authenticated=True, is_active=True, groups=[])
         ada, bob = stage.connect(user), stage.connect(SimpleNamespace(**{**vars(user), "get_id": lambda: "bob"}))
         join(ada)
@@ -279,8 +291,8 @@ def test_a_linger_that_is_none_is_refused() -> None:
 # --- pages
 
 
-def test_members_are_listed_in_pages(database: Database) -> None:
-    with Stage(service(), presence_page=3, **FAST) as stage:
+def test_members_are_listed_in_pages(shelf: Shelf) -> None:
+    with Stage(service(), presence_page=3, **shelf.settings) as stage:
         actors = [stage.connect(f"u{number}") for number in range(8)]
         for actor in actors:
             join(actor)
@@ -302,78 +314,79 @@ def test_members_are_listed_in_pages(database: Database) -> None:
 # --- workers that end, the store that loses something
 
 
-def test_the_entries_of_a_worker_that_died_are_swept(database: Database, one: Stage) -> None:
+def test_the_entries_of_a_worker_that_died_are_swept(shelf: Shelf, one: Stage) -> None:
     bob = one.connect("bob")
     join(bob)
-    PresenceLease(id="dead", beat=7, patience=1.0).save()
-    PresenceEntry(id="\n1\nada", process="dead", about="{}", data="{}").save()
+    shelf.put_lease(lease_of("dead"), 1.0)
+    shelf.put(ADA, lease_of("dead"))
     await_here(bob, lambda members: {"ada", "bob"} <= members.keys())
 
     await_here(bob, {"bob": {"1": {}}})
 
     assert left(bob) == ["ada"]
-    assert PresenceLease.objects(id="dead").count() == 0
+    assert lease_of("dead") not in shelf.leases()
 
 
-def test_entries_without_a_lease_are_swept(one: Stage) -> None:
+def test_entries_without_a_lease_are_swept(shelf: Shelf, one: Stage) -> None:
     """Their sweeper died in the midst of it."""
     bob = one.connect("bob")
     join(bob)
-    PresenceEntry(id="\n1\neve", process="never", about="{}", data="{}").save()
+    shelf.put(EVE, lease_of("never"))
     await_here(bob, lambda members: {"eve", "bob"} <= members.keys())
 
-    with Stage(service(), **FAST):
+    with Stage(service(), **shelf.settings):
         await_here(bob, {"bob": {"1": {}}})
 
 
-def test_a_worker_whose_lease_was_over_writes_its_entries_again(one: Stage, other: Stage) -> None:
+def test_a_worker_whose_lease_was_over_writes_its_entries_again(
+    shelf: Shelf, one: Stage, other: Stage
+) -> None:
     ada, bob = one.connect("ada"), other.connect("bob")
     join(ada)
     join(bob)
     await_here(bob, {"ada": {"1": {}}, "bob": {"1": {}}})
-    lease = PresenceEntry.objects.get(id="\n1\nada").process
+    lease = shelf.owners()[ADA]
 
-    PresenceLease.objects(id=lease).delete()
-    PresenceEntry.objects(process=lease).delete()
+    shelf.sweep(lease)
 
-    def is_written() -> bool:
-        found = PresenceEntry.objects(id="\n1\nada").first()
-        return found is not None and found.process != lease
-
-    wait_until(is_written, what="an entry under another lease")
+    wait_until(lambda: shelf.owners().get(ADA, lease) != lease, what="an entry under another lease")
     await_here(bob, {"ada": {"1": {}}, "bob": {"1": {}}})
     assert left(ada) == []
 
 
-def test_a_tab_that_is_elsewhere_by_now_is_not_taken_back(one: Stage, other: Stage) -> None:
+def test_a_tab_that_is_elsewhere_by_now_is_not_taken_back(
+    shelf: Shelf, one: Stage, other: Stage
+) -> None:
     """The worker whose lease was over had lost the tab's connection without noticing."""
     ada, bob = one.connect("ada"), one.connect("bob")
     join(bob)
     join(ada)
     await_here(bob, {"ada": {"1": {}}, "bob": {"1": {}}})
-    lease = PresenceEntry.objects.get(id="\n1\nada").process
+    lease = shelf.owners()[ADA]
     again = other.connect("ada")
     join(again)
-    wait_until(lambda: PresenceEntry.objects.get(id="\n1\nada").process != lease)
-    elsewhere = PresenceEntry.objects.get(id="\n1\nada").process
+    wait_until(lambda: shelf.owners()[ADA] != lease)
+    elsewhere = shelf.owners()[ADA]
 
-    PresenceLease.objects(id=lease).delete()
-    wait_until(lambda: PresenceEntry.objects.get(id="\n1\nbob").process != lease, what="another lease")
+    shelf.end(lease)
+    wait_until(lambda: shelf.owners()[BOB] != lease, what="another lease")
     cut(ada)
     quiet(bob, 2 * LINGER)
 
-    assert PresenceEntry.objects.get(id="\n1\nada").process == elsewhere
+    assert shelf.owners()[ADA] == elsewhere
 
 
-def test_a_tab_that_another_worker_has_given_up_is_back_when_it_is_heard_of(one: Stage, other: Stage) -> None:
+def test_a_tab_that_another_worker_has_given_up_is_back_when_it_is_heard_of(
+    shelf: Shelf, one: Stage, other: Stage
+) -> None:
     """Two connections with one name: the earlier one still lives when the later is closed."""
     earlier, later, bob = one.connect("ada"), other.connect("ada"), one.connect("bob")
     join(bob)
     join(earlier)
     await_here(bob, {"ada": {"1": {}}, "bob": {"1": {}}})
-    lease = PresenceEntry.objects.get(id="\n1\nada").process
+    lease = shelf.owners()[ADA]
     join(later)
-    wait_until(lambda: PresenceEntry.objects.get(id="\n1\nada").process != lease)
+    wait_until(lambda: shelf.owners()[ADA] != lease)
     ask(later, "leave")
     await_here(bob, {"bob": {"1": {}}})
 
@@ -382,37 +395,36 @@ def test_a_tab_that_another_worker_has_given_up_is_back_when_it_is_heard_of(one:
     await_here(bob, {"ada": {"1": {}}, "bob": {"1": {}}})
 
 
-def test_after_a_gap_the_difference_is_told(database: Database, one: Stage) -> None:
+def test_after_a_gap_the_difference_is_told(shelf: Shelf, one: Stage) -> None:
     bob = one.connect("bob")
     join(bob)
     await_here(bob, {"bob": {"1": {}}})
-    PresenceLease(id="p", beat=7, patience=100.0).save()
-    PresenceEntry(id="\n1\neve", process="p", about="{}", data="{}").save()
+    shelf.put_lease(lease_of("p"), 100.0)
+    shelf.put(EVE, lease_of("p"))
     await_here(bob, lambda members: "eve" in members)
 
-    PresenceEntry.drop_collection()
+    shelf.lose()
 
     await_here(bob, {"bob": {"1": {}}})
     assert left(bob) == ["eve"]
-    wait_until(lambda: PresenceEntry.objects(id="\n1\nbob").count() == 1, what="written again")
+    wait_until(lambda: BOB in shelf.owners(), what="written again")
 
 
-def test_what_is_none_of_ours_is_passed_over(database: Database, one: Stage) -> None:
+def test_what_is_none_of_ours_is_passed_over(shelf: Shelf, one: Stage) -> None:
     bob = one.connect("bob")
-    for raw in ({"_id": 7}, {"_id": "a"}, {"_id": "\n2\neve", "process": 1}):
-        PresenceEntry._get_collection().insert_one(raw)
+    shelf.spoil()
 
     join(bob)
 
     await_here(bob, {"bob": {"1": {}}})
-    with Stage(service(), **FAST) as later:
+    with Stage(service(), **shelf.settings) as later:
         assert [each["user"] for each in join(later.connect("ada"))["members"]] == ["bob"]
 
 
-def test_a_worker_that_ends_in_good_order_leaves_its_tabs_the_linger(database: Database, one: Stage) -> None:
+def test_a_worker_that_ends_in_good_order_leaves_its_tabs_the_linger(shelf: Shelf, one: Stage) -> None:
     bob = one.connect("bob")
     join(bob)
-    with Stage(service(), **FAST) as ending:
+    with Stage(service(), **shelf.settings) as ending:
         ada, eve = ending.connect("ada"), ending.connect("eve")
         join(ada)
         join(eve)
@@ -465,8 +477,8 @@ def test_those_who_come_at_once_are_written_and_told_together(commands: Commands
         assert len(bob.on(CHANNEL)) - told <= 20
 
 
-def test_it_works_on_a_server_that_tells_of_no_bulk_writes(database: Database) -> None:
-    with Stage(service(), feed="signals", **FAST) as stage:
+def test_it_works_on_a_server_that_tells_of_no_bulk_writes(shelf: Shelf) -> None:
+    with Stage(service(), feed="signals", **shelf.settings) as stage:
         ada, bob = stage.connect("ada"), stage.connect("bob")
         join(ada)
         join(bob)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from wsflask.errors import Refusal
-from wsflask.services.presence_asking import Limits, parse_join, parse_list, parse_update
-from wsflask.services.presence_leases import Beat, Leases
-from wsflask.services.presence_roster import Roster
-from wsflask.services.presence_seats import Seats
-from wsflask.services.presence_store import Entry, Key
+from wsflask.services.presence.asking import Limits, parse_join, parse_list, parse_update
+from wsflask.services.presence.leases import Beat, Leases
+from wsflask.services.presence.roster import Roster
+from wsflask.services.presence.seats import Seats
+from wsflask.services.presence.store import Entry, Key
 
 LIMITS = Limits(1024)
 

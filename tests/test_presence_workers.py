@@ -1,7 +1,8 @@
-"""Who is here, across gunicorn's workers: killed, frozen, ended, and a database that is away."""
+"""Who is here, across gunicorn's workers: killed, frozen, ended, and a store that is away."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ import websocket
 
 from tests import harness
 from tests.harness import Servers, Sockets, WebSocketClient, wait_until
+from tests.presence_shelves import KINDS
 from wsflask.embedded import EmbeddedMongo
 
 CHANNEL = "presence"
@@ -87,9 +89,18 @@ def _connections_of(pid: int, port: int) -> int:
     return sum(row[1].endswith(f":{port:04X}") and row[3] == "01" and f"socket:[{row[9]}]" in opened for row in rows)
 
 
-@pytest.fixture
-def room(database: harness.Database, servers: Servers, sockets: Sockets) -> Room:
-    env = {"WSFLASK_MONGODB_URI": database.uri}
+@pytest.fixture(params=KINDS)
+def room(
+    request: pytest.FixtureRequest,
+    database: harness.Database,
+    redis_server: harness.RedisServer,
+    servers: Servers,
+    sockets: Sockets,
+) -> Room:
+    shelf = KINDS[request.param](redis_server)
+    shelf.close()
+    config = {f"WSFLASK_{name.upper()}": value for name, value in shelf.settings.items()}
+    env = {"WSFLASK_MONGODB_URI": database.uri, "ROOMS_CONFIG": json.dumps(config)}
     return Room(servers.gunicorn("tests.apps.rooms:app", workers=2, env=env, arguments=("--timeout", "120")), sockets)
 
 
@@ -163,7 +174,7 @@ def test_in_a_deploy_nobody_leaves_who_comes_back(room: Room) -> None:
     assert all(told.get(user, []) + room.left(user) == [] for user in users)
 
 
-# --- the database
+# --- the store
 
 
 @pytest.fixture
@@ -177,11 +188,22 @@ def own_mongo() -> Iterator[EmbeddedMongo]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_nobody_leaves_while_the_database_is_away(own_mongo: EmbeddedMongo, servers: Servers, sockets: Sockets) -> None:
-    env = {"WSFLASK_MONGODB_URI": own_mongo.uri_of("rooms")}
+@pytest.fixture
+def own_redis() -> Iterator[harness.RedisServer]:
+    """A redis-server to be frozen."""
+    with harness.RedisServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("is_redis", [False, True])
+def test_nobody_leaves_while_the_store_is_away(
+    own_mongo: EmbeddedMongo, own_redis: harness.RedisServer, servers: Servers, sockets: Sockets, is_redis: bool
+) -> None:
+    config = {"WSFLASK_REDIS_URL": own_redis.url} if is_redis else {}
+    env = {"WSFLASK_MONGODB_URI": own_mongo.uri_of("rooms"), "ROOMS_CONFIG": json.dumps(config)}
     room = Room(servers.gunicorn("tests.apps.rooms:app", workers=2, env=env), sockets)
     room.fill()
-    pid = own_mongo.pid
+    pid = own_redis.pid if is_redis else own_mongo.pid
     assert pid is not None
 
     os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Notifier and clipboard in a process without gevent's patches: real threads for every socket and service."""
+"""Notifier, clipboard and presence in a process without gevent's patches: real threads for every socket and service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 
-from tests.harness import ROOT, Database
+import pytest
+
+from tests.harness import ROOT, Database, RedisServer, require_program
 
 SCRIPT = textwrap.dedent(
     """
@@ -46,6 +48,44 @@ SCRIPT = textwrap.dedent(
     print("done")
     """
 )
+
+
+PRESENCE = textwrap.dedent(
+    """
+    import sys, threading, mongoengine
+    from tests.harness import wait_until
+    from tests.harness.stage import Stage
+    from wsflask import Presence
+    from wsflask.tasks import is_patched
+
+    assert not is_patched()
+    mongoengine.connect(host=sys.argv[1], uuidRepresentation="standard")
+    settings = {"redis_url": sys.argv[2]} if len(sys.argv) > 2 else {}
+    ask = {"action": "join", "data": {"room": "", "tab": "1"}}
+    with Stage(Presence(linger=0.5), **settings) as one, Stage(Presence(linger=0.5), **settings) as other:
+        ada, bob = one.connect("ada"), other.connect("bob")
+        for actor in (ada, bob):
+            assert "you" in actor.ask("presence", ask)["payload"]
+        wait_until(lambda: "bob" in str(ada.texts) and "ada" in str(bob.texts))
+        bob.leave()
+        wait_until(lambda: any(payload.get("left") == ["bob"] for payload in ada.on("presence")))
+    wait_until(lambda: not [each for each in threading.enumerate() if "presence" in each.name])
+    mongoengine.disconnect_all()
+    print("done")
+    """
+)
+
+
+@pytest.mark.parametrize("is_redis", [False, True])
+def test_presence_keeps_its_promises_with_real_threads(
+    database: Database, redis_server: RedisServer, is_redis: bool
+) -> None:
+    if is_redis:
+        require_program("redis-server")
+    command = [sys.executable, "-c", PRESENCE, database.uri, *([redis_server.url] if is_redis else [])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False)
+
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 def test_they_keep_their_promises_with_real_threads(database: Database) -> None:

@@ -26,8 +26,8 @@ class Settings:
     #: Where changes come from: "auto" (a replica set: "mongo", a standalone server: "signals"), "mongo", "signals";
     #: "redis": from MongoDB by way of Redis, so that many workers cost the database no more than one.
     feed: str = "auto"
-    #: Redis 6.2 or later, such as "redis://127.0.0.1:6379/0" or "rediss://…": carries changes for the feed "redis", and
-    #: what is published and not kept; None: there is none.
+    #: Redis 6.2 or later, such as "redis://127.0.0.1:6379/0" or "rediss://…": carries changes for the feed "redis",
+    #: what is published and not kept, and who is here; None: there is none.
     redis_url: str | None = field(default=None, repr=False)
     #: Bytes of changes kept in Redis, for workers that were slow and clients that come back.
     redis_bytes: int = 64 * 1024 * 1024

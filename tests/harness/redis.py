@@ -36,6 +36,11 @@ class RedisServer:
         """A client of its own, without the types of a driver that may answer in two protocols."""
         return Redis.from_url(self.url)
 
+    @property
+    def pid(self) -> int | None:
+        """Its process; None: it does not run."""
+        return self._process.pid if self._process is not None else None
+
     def start(self) -> None:
         program = require_program("redis-server")
         command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]

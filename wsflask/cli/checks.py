@@ -182,7 +182,7 @@ def _redis(found: dict[str, Any]) -> Iterator[Finding]:
     if 0 < limit < 2 * most:
         yield Finding("warn", subject, f"maxmemory is {limit:,} bytes, less than twice WSFLASK_REDIS_BYTES ({most:,})")
     if found["feed"] != "redis":
-        yield Finding("ok", subject, "carries what is not kept; for changes too, set WSFLASK_FEED to 'redis'")
+        yield Finding("ok", subject, "carries what is not kept, and presence; for changes, set WSFLASK_FEED to 'redis'")
 
 
 def _write_concern(found: dict[str, Any]) -> Finding:

@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import bson
-import mongoengine
 import pymongo
 from redis.exceptions import RedisError
 
 from ..config import Settings
 from ..tasks import Task, spawn
-from .epoch import read_epoch
+from .epoch import read_own_epoch
 from .redis_frames import Forged, Seal
 from .redis_stream import connect, line
 
@@ -87,9 +86,7 @@ class Bus:
     def _placed(self) -> tuple[str, Seal]:
         """Return where messages for this database lie, and how they are signed."""
         if self._place is None:
-            with pymongo.timeout(Settings().database_timeout):
-                epoch = read_epoch(mongoengine.get_connection(), mongoengine.get_db().name)
-            name = f"wsflask:{epoch}"
+            name = f"wsflask:{read_own_epoch(Settings().database_timeout)}"
             self._place = f"{{{name}}}:messages", Seal(self._secret, f"{name} messages")
         return self._place
 

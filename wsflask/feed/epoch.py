@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+import mongoengine
+import pymongo
 from pymongo import MongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.errors import DuplicateKeyError
 
-__all__ = ["COLLECTION", "read_epoch"]
+__all__ = ["COLLECTION", "read_epoch", "read_own_epoch"]
 
 COLLECTION = "wsflask_feed"
 _ID = "epoch"
@@ -35,3 +37,16 @@ def read_epoch(client: MongoClient[dict[str, Any]], database: str) -> str:
         except DuplicateKeyError:  # another worker was faster
             found = collection.find_one({"_id": _ID})
     return str(found["value"]) if found is not None else ""
+
+
+def read_own_epoch(timeout: float) -> str:
+    """Return the epoch of the database that MongoEngine's alias "default" is connected to. May switch.
+
+    Args:
+        timeout: seconds.
+
+    Raises:
+        PyMongoError: the database failed.
+    """
+    with pymongo.timeout(timeout):
+        return read_epoch(mongoengine.get_connection(), mongoengine.get_db().name)

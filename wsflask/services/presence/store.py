@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..feed.base import Gap
+from ...errors import WSFlaskError
 
-__all__ = ["BEAT", "Entry", "Follower", "Gap", "Key", "Left", "PresenceStore"]
+__all__ = ["BEAT", "Entry", "Follower", "Key", "Left", "Missed", "PresenceStore", "StoreUnavailable", "Stored"]
 
 #: Seconds between two renewals of a lease.
 BEAT = 2.0
@@ -37,6 +37,25 @@ class Left:
     key: Key
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Something may have been missed: load again. What follows is whole again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """All that a store has."""
+
+    entries: list[Entry]
+    #: Whether it may have lost what it had since it was loaded last. Each worker writes its own entries again: who is
+    #: missing may be here all the same.
+    is_anew: bool = False
+
+
+class StoreUnavailable(WSFlaskError):
+    """The store could not be reached, or did not answer in time; what was asked of it may have happened or not."""
+
+
 class Follower(Protocol):
     """What happens to the entries, from the moment it was made; take it from one greenlet."""
 
@@ -48,10 +67,10 @@ class Follower(Protocol):
     def is_behind(self) -> bool:
         """Whether more waits to be taken."""
 
-    def take(self, most: int, timeout: float) -> list[Entry | Left | Gap]:
+    def take(self, most: int, timeout: float) -> list[Entry | Left | Missed]:
         """Return about `most` items in the order of the store; none if none came within `timeout` seconds. May switch.
 
-        A Gap: something may have been missed; load again.
+        It raises nothing where the store is away: then none come, and `Missed` if any may have.
         """
 
     def close(self) -> None:
@@ -61,9 +80,12 @@ class Follower(Protocol):
 class PresenceStore(ABC):
     """The entries that all workers share.
 
-    Every method but `is_mine` may switch, takes a few seconds at most, and raises what its database raises. Entries are
-    idempotent: a write whose outcome is unknown is repeated.
+    Every method but `is_mine` may switch, takes a few seconds at most, and raises StoreUnavailable, nothing else of its
+    database. Entries are idempotent: a write whose outcome is unknown is repeated.
     """
+
+    #: Whether a follower is told of what this worker writes too.
+    tells_own = True
 
     def __init__(self) -> None:
         #: Name of this worker's lease; "" before the first `renew`.
@@ -79,7 +101,7 @@ class PresenceStore(ABC):
         """Follow the entries of all workers, this one's too; what is written after it returns is not missed."""
 
     @abstractmethod
-    def load(self) -> Iterable[Entry]:
+    def load(self) -> Stored:
         """Return every entry."""
 
     @abstractmethod
@@ -105,7 +127,7 @@ class PresenceStore(ABC):
         """Remove the entries of workers that have not renewed for as long as they said, after each `renew`.
 
         Nobody's clock counts but the caller's monotonic one, and of that only the time in which its own renewals went
-        well: an outage of the database makes nobody leave.
+        well: an outage of the store makes nobody leave.
         """
 
     @abstractmethod
@@ -114,4 +136,7 @@ class PresenceStore(ABC):
 
     @abstractmethod
     def release(self, seconds: float) -> None:
-        """Have the lease end these seconds from now; who comes back elsewhere until then has not left."""
+        """Have the lease end these seconds from now; who comes back elsewhere until then has not left.
+
+        After it nothing is asked of the store before it is followed again.
+        """

@@ -12,7 +12,7 @@ __all__ = ["Beat", "Leases"]
 class Beat:
     """A lease as it was read."""
 
-    #: Larger with each renewal.
+    #: Another one with each renewal.
     number: int
     #: Seconds without a renewal after which it is over.
     patience: float

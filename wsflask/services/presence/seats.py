@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..connection import Connection
-from ..errors import Refusal
-from .presence_store import Key
+from ...connection import Connection
+from ...errors import Refusal
+from .store import Key
 
 __all__ = ["Seat", "Seats"]
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..encoding import dumps
-from ..errors import Refusal
+from ...encoding import dumps
+from ...errors import Refusal
 
 __all__ = ["Limits", "parse_join", "parse_list", "parse_room", "parse_update", "text_of"]
 

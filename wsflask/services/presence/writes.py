@@ -1,4 +1,4 @@
-"""What the store is told of the seats of this process: in batches, and again where the database was away."""
+"""What the store is told of the seats of this process: in batches, and again where that was away."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from pymongo.errors import PyMongoError
-
-from ..gather import Gather
-from .presence_seats import Seats
-from .presence_store import Entry, Key, Left, PresenceStore
+from ...gather import Gather
+from ...outage import log_outage
+from .seats import Seats
+from .store import Entry, Key, Left, PresenceStore, StoreUnavailable
 
 __all__ = ["Writes"]
 
@@ -59,15 +58,17 @@ class Writes:
             self._gather.add(item)
 
     def failed(self, what: str, error: Exception) -> None:
-        """Note that the database is away: once in the log for each time."""
+        """Note that the store is away: once in the log for each time, and not too often."""
         if not self._is_failing:
             sentence = "presence could not be %s; that is tried again: %s"
-            exception = None if isinstance(error, PyMongoError) else error
-            _log.error(sentence, what, type(error).__name__, exc_info=exception)
+            if isinstance(error, StoreUnavailable):
+                log_outage(_log, sentence, what, error)
+            else:
+                _log.error(sentence, what, type(error).__name__, exc_info=error)
         self._is_failing = True
 
     def recovered(self) -> bool:
-        """Note that the database answers; return whether it had failed."""
+        """Note that the store answers; return whether it had failed."""
         had_failed, self._is_failing = self._is_failing, False
         return had_failed
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
 from collections.abc import Iterable
 from typing import Any
 
-from pymongo.errors import PyMongoError
-
-from ..connection import Connection
-from ..documents import EndedSession
-from ..encoding import quote
-from ..feed.base import Feed, Gap
-from ..protocol.messages import Message
-from ..service import Host
-from ..tasks import supervise
-from .presence_roster import Roster
-from .presence_seats import Seats
-from .presence_store import BEAT, Entry, Follower, Key, Left, PresenceStore
-from .presence_writes import Writes
+from ...connection import Connection
+from ...documents import EndedSession
+from ...encoding import quote
+from ...feed.base import Feed, Gap
+from ...protocol.messages import Message
+from ...service import Host
+from ...tasks import supervise
+from .roster import Roster
+from .seats import Seats
+from .store import BEAT, Entry, Follower, Key, Left, Missed, PresenceStore, Stored, StoreUnavailable
+from .writes import Writes
 
 __all__ = ["Crowd"]
 
@@ -29,8 +28,10 @@ _log = logging.getLogger(__name__)
 
 #: What is taken from the store, or of ended sessions, in one go.
 _BATCH = 1000
-#: Seconds between two attempts where the database fails.
+#: Seconds between two attempts where the store fails.
 _RETRY = 1.0
+#: Seconds in which every worker has found that the store began anew, and has written its entries again.
+_REWRITTEN = 2 * BEAT
 #: Longest wait of the loops: they look after several things.
 _TURN = 1.0
 
@@ -49,6 +50,8 @@ class Crowd:
         self._store = store
         self._linger = linger
         self._roster = Roster()
+        #: When to load again, since the store had begun anew; infinite: not at all.
+        self._again = math.inf
         self._seats = Seats(linger, rooms)
         #: What is told and who is told belong together: sending never blocks.
         self._lock = threading.RLock()
@@ -113,7 +116,7 @@ class Crowd:
     def run(self) -> None:
         """Follow the store, and tell clients; keeps the lease and what time brings beside it. May switch."""
         follower = self._store.follow()
-        keeper = supervise("wsflask presence lease", self._keep)
+        keeper = supervise("wsflask presence lease", lambda: self._keep(follower))
         try:
             self._follow(follower)
         finally:
@@ -124,14 +127,14 @@ class Crowd:
     def _follow(self, follower: Follower) -> None:
         is_stale, told_at = True, 0.0
         while not follower.is_closed:
-            if is_stale:
+            if is_stale or time.monotonic() >= self._again:
                 is_stale = not self._load()
             wait = _TURN if not self._roster.has_news else max(told_at + self._pause - time.monotonic(), 0.001)
             items = follower.take(_BATCH, wait)
-            is_stale = is_stale or any(isinstance(item, Gap) for item in items)
+            is_stale = is_stale or any(isinstance(item, Missed) for item in items)
             with self._lock:
                 for item in items:
-                    if not isinstance(item, Gap):
+                    if not isinstance(item, Missed):
                         self._take(item)
                 if self._roster.has_news and time.monotonic() >= told_at + self._pause and not follower.is_behind:
                     self._tell()
@@ -140,19 +143,29 @@ class Crowd:
     def _load(self) -> bool:
         """Take in who is here by what the store has; return whether it was there. May switch."""
         try:
-            entries = list(self._store.load())
-        except PyMongoError as error:
+            stored = self._store.load()
+        except StoreUnavailable as error:
             self._writes.failed("loaded", error)
             time.sleep(_RETRY)
             return False
         with self._lock:
-            found = {entry.key for entry in entries}
-            missing = [key for key in self._seats.all_keys() if key not in found]
-            self._roster.replace(entries, spared=missing)
-            self._writes.add(missing)
+            self._replace(stored)
             self._tell()
         self.is_loaded.set()
         return True
+
+    def _replace(self, stored: Stored) -> None:
+        """Have the roster be what the store has; but where that has begun anew nobody leaves yet."""
+        found = {entry.key for entry in stored.entries}
+        missing = [key for key in self._seats.all_keys() if key not in found]
+        self._writes.add(missing)
+        if stored.is_anew:
+            self._again = time.monotonic() + self._linger + _REWRITTEN
+            for entry in stored.entries:
+                self._roster.put(entry)
+        else:
+            self._again = math.inf
+            self._roster.replace(stored.entries, spared=missing)
 
     def _take(self, item: Entry | Left) -> None:
         """Take in what has happened; called under the lock."""
@@ -168,8 +181,8 @@ class Crowd:
         self._roster.remove(item.key)
 
     def _written(self, items: Iterable[Entry | Left]) -> None:
-        """Take in what this process has written, where the feed does not tell of it; called under the lock."""
-        if not self.feed.sees_every_write:
+        """Take in what this process has written, where the store does not tell of it; called under the lock."""
+        if not self._store.tells_own:
             for item in items:
                 self._take(item)
 
@@ -183,8 +196,11 @@ class Crowd:
 
     # --- what time brings
 
-    def _keep(self) -> None:
-        """Renew the lease, sweep those of others, give up who is awaited in vain; at once after a logout."""
+    def _keep(self, follower: Follower) -> None:
+        """Renew the lease, sweep those of others, give up who is awaited in vain; at once after a logout.
+
+        With the feed, which tells of logouts, the following ends too.
+        """
         with self.feed.watch(EndedSession, name="presence sessions") as ended:
             due = 0.0
             while not ended.is_closed:
@@ -198,6 +214,7 @@ class Crowd:
                     self._writes.add(self._seats.expire(time.monotonic()))
                     self._look_at_doubtful()
                 self._writes.retry()
+        follower.close()
 
     def _wait(self, due: float) -> float:
         """Return how long nothing is to be done: who loses his connection meanwhile is not given up before."""

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..encoding import quote
-from .presence_store import Entry, Key
+from ...encoding import quote
+from .store import Entry, Key
 
 __all__ = ["News", "Roster"]
 

@@ -8,16 +8,16 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..connection import Connection
-from ..encoding import dumps
-from ..errors import ConfigError, Refusal
-from ..protocol.codes import ERRORS, CloseCode
-from ..protocol.messages import Message
-from ..service import Host, Service
-from .presence_asking import Limits, parse_join, parse_list, parse_room, parse_update
-from .presence_crowd import Crowd
-from .presence_mongo import MongoPresenceStore
-from .presence_store import PresenceStore
+from ...connection import Connection
+from ...encoding import dumps
+from ...errors import ConfigError, Refusal
+from ...protocol.codes import ERRORS, CloseCode
+from ...protocol.messages import Message
+from ...service import Host, Service
+from .asking import Limits, parse_join, parse_list, parse_room, parse_update
+from .crowd import Crowd
+from .mongo import MongoPresenceStore
+from .store import PresenceStore
 
 __all__ = ["Presence"]
 
@@ -109,8 +109,13 @@ class Presence(Service):
 
     def _make_store(self) -> PresenceStore:
         patience = max(_PATIENCE, self._linger + _BEYOND)
-        timeout = self.server.settings.database_timeout
-        return MongoPresenceStore(self.server.feed, patience=patience, timeout=timeout)
+        settings = self.server.settings
+        if settings.redis_url is None:
+            return MongoPresenceStore(self.server.feed, patience=patience, timeout=settings.database_timeout)
+        from .redis import RedisPresenceStore  # its package is there: without it the server has not begun
+
+        url, timeout = settings.redis_url, settings.database_timeout
+        return RedisPresenceStore(url, self.server.secret, patience=patience, timeout=timeout)
 
     # --- actions
 

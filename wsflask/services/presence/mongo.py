@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pymongo
 from pymongo import DeleteOne, ReadPreference, UpdateOne, WriteConcern
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, PyMongoError
 
-from ..documents import PresenceEntry, PresenceLease
-from ..feed.base import Change, Feed, Gap, Subscription
-from .presence_leases import Beat, Leases
-from .presence_store import BEAT, Entry, Follower, Key, Left, PresenceStore
+from ...documents import PresenceEntry, PresenceLease
+from ...feed.base import Change, Feed, Gap, Subscription
+from .leases import Beat, Leases
+from .store import BEAT, Entry, Follower, Key, Left, Missed, PresenceStore, Stored, StoreUnavailable
 
 __all__ = ["MongoPresenceStore"]
 
@@ -41,31 +42,32 @@ class MongoPresenceStore(PresenceStore):
         self._timeout = timeout
         self._observed = Leases(2 * BEAT)
         self._sweeps = 0
+        self.tells_own = feed.sees_every_write
 
     def follow(self) -> Follower:
         return _Follower(self._feed.watch(PresenceEntry, name="presence"))
 
-    def load(self) -> Iterable[Entry]:
-        with pymongo.timeout(self._timeout):
-            return [entry for raw in self._entries.find({}) if (entry := _entry(raw)) is not None]
+    def load(self) -> Stored:
+        with self._in_time():
+            return Stored([entry for raw in self._entries.find({}) if (entry := _entry(raw)) is not None])
 
     def write(self, taken: Sequence[Entry], kept: Sequence[Entry], gone: Sequence[Key]) -> None:
         mine = {"$in": list(self._leases)}
         steps: list[UpdateOne | DeleteOne] = [UpdateOne({"_id": _id(e.key)}, _set(e), upsert=True) for e in taken]
         steps += [UpdateOne({"_id": _id(e.key), "process": mine}, _set(e), upsert=True) for e in kept]
         steps += [DeleteOne({"_id": _id(key), "process": mine}) for key in gone]
-        try:
-            with pymongo.timeout(self._timeout):
+        with self._in_time():
+            try:
                 self._entries.bulk_write(steps, ordered=False)
-        except BulkWriteError as error:
-            spared = range(len(taken), len(taken) + len(kept))
-            failures = (error.details or {}).get("writeErrors", [])
-            if not failures or any(f["code"] != _DUPLICATE_KEY or f["index"] not in spared for f in failures):
-                raise
-            # Another worker has it, so that it could not be inserted.
+            except BulkWriteError as error:
+                spared = range(len(taken), len(taken) + len(kept))
+                failures = (error.details or {}).get("writeErrors", [])
+                if not failures or any(f["code"] != _DUPLICATE_KEY or f["index"] not in spared for f in failures):
+                    raise
+                # Another worker has it, so that it could not be inserted.
 
     def renew(self) -> bool:
-        with pymongo.timeout(self._timeout):
+        with self._in_time():
             if self.lease:
                 beat = {"$inc": {"beat": 1}, "$set": {"patience": self._patience}}
                 done = self._beats.update_one({"_id": self.lease}, beat)
@@ -78,7 +80,7 @@ class MongoPresenceStore(PresenceStore):
         return False
 
     def sweep(self) -> None:
-        with pymongo.timeout(self._timeout):
+        with self._in_time():
             # Before the leases: who writes an entry has a lease already.
             named = set(self._entries.distinct("process")) if self._sweeps % _ORPHANS == 0 else set()
             found = {raw["_id"]: raw for raw in self._beats.find({})}
@@ -97,8 +99,16 @@ class MongoPresenceStore(PresenceStore):
 
     def release(self, seconds: float) -> None:
         if self.lease:
-            with pymongo.timeout(self._timeout):
+            with self._in_time():
                 self._beats.update_one({"_id": self.lease}, {"$set": {"patience": seconds}, "$inc": {"beat": 1}})
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        try:
+            with pymongo.timeout(self._timeout):
+                yield
+        except PyMongoError as error:
+            raise StoreUnavailable(type(error).__name__) from error
 
     @property
     def _entries(self) -> Collection[_Raw]:
@@ -123,7 +133,7 @@ class _Follower:
     def is_behind(self) -> bool:
         return self._changes.statistics()["waiting"] > 0
 
-    def take(self, most: int, timeout: float) -> list[Entry | Left | Gap]:
+    def take(self, most: int, timeout: float) -> list[Entry | Left | Missed]:
         told = map(_told, self._changes.take_many(most, timeout))
         return [item for item in told if item is not None]
 
@@ -131,9 +141,9 @@ class _Follower:
         self._changes.close()
 
 
-def _told(change: Change | Gap) -> Entry | Left | Gap | None:
+def _told(change: Change | Gap) -> Entry | Left | Missed | None:
     if isinstance(change, Gap):
-        return change
+        return Missed()
     if change.op != "D" and change.document is not None:
         return _entry(change.document)
     key = _key(change.id)
