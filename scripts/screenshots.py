@@ -62,6 +62,9 @@ class Shots:
             page.locator("#carrier").select_option("B6")
             self._wait_for_rows(page)
             self._save(page, "board")
+            with self._colleague():
+                page.wait_for_selector("#here", state="visible")
+                self._save(page, "presence")
             self._take_panels(page)
             self._take_flight(page)
             page.goto(self._url)
@@ -71,6 +74,17 @@ class Shots:
             self._save(page, "degraded")
             self._cut(page)
             self._save(page, "disconnected")
+
+    @contextmanager
+    def _colleague(self) -> Iterator[None]:
+        """Have somebody else look at the board."""
+        context = self._browser.new_context()
+        page = context.new_page()
+        page.goto(f"{self._url}/login")
+        page.get_by_role("button", name="united").click()
+        page.wait_for_selector("#connection[data-state=open]")
+        yield
+        context.close()
 
     def _take_flight(self, page: Page) -> None:
         page.locator("#rows [data-status=delayed] .flight a").last.click()
