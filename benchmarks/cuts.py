@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import click
 
+from tests.faults.models import groups_of
 from tests.faults.rows import load_rows
 from tests.faults.stand import Load, Needs, Stand
 from tests.faults.table.network import harm
@@ -103,11 +104,24 @@ def _write(
         due += rng.uniform(0.5, 1.5) / rate
         time.sleep(max(due - time.monotonic(), 0))
         number += 1
-        user, token, began = rng.choice(names), f"n{number}", time.monotonic()
-        body = json.dumps({"user": user, "token": token}).encode()
+        to, users = _recipients(rng, names)
+        token, began = f"n{number}", time.monotonic()
+        body = json.dumps({"to": to, "token": token}).encode()
         request = urllib.request.Request(f"{base_url}/notify", body, {"Content-Type": "application/json"})
         urllib.request.urlopen(request, timeout=10).close()
-        written.append(Written(token, "a", frozenset([user]), "ok", began, time.monotonic()))
+        written.append(Written(token, "a", users, "ok", began, time.monotonic()))
+
+
+def _recipients(rng: random.Random, names: list[str]) -> tuple[str, frozenset[str]]:
+    """Draw a room and who is in it, as often one user, a team or everyone as the writers of the fault suite do."""
+    drawn = rng.random()
+    if drawn < 0.01:
+        return "everyone", frozenset(names)
+    if drawn < 0.06:
+        team = f"team{rng.randrange(10)}"
+        return team, frozenset(name for number, name in enumerate(names) if team in groups_of(number))
+    user = rng.choice(names)
+    return user, frozenset([user])
 
 
 _CONTENDERS = {"wsflask": _wsflask, "flask-socketio": _flask_socketio}

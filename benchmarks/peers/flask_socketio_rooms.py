@@ -1,7 +1,9 @@
-"""Flask-SocketIO as its documentation has it: a room for each user, `gunicorn -k gevent -w 1`."""
+"""Flask-SocketIO as its documentation has it: a room for each user and team, `gunicorn -k gevent -w 1`."""
 
 from flask import Flask, request
 from flask_socketio import SocketIO, join_room
+
+from tests.faults.models import groups_of
 
 app = Flask(__name__)
 app.secret_key = "benchmark"
@@ -10,7 +12,9 @@ socketio = SocketIO(app, async_mode="gevent", cors_allowed_origins="*")
 
 @socketio.on("connect")
 def connect(auth):
-    join_room(auth["user"])
+    user = auth["user"]
+    for room in (user, *groups_of(int(user.removeprefix("user"))), "everyone"):
+        join_room(room)
 
 
 @app.get("/")
@@ -21,5 +25,5 @@ def page():
 @app.post("/notify")
 def notify():
     told = request.get_json()
-    socketio.emit("notification", {"token": told["token"]}, to=told["user"])
+    socketio.emit("notification", {"token": told["token"]}, to=told["to"])
     return "", 204
