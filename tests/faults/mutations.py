@@ -35,7 +35,7 @@ def _mutation(name: str, path: str, before: str, after: str, row: str, counts: s
     return Mutation(name, ((path, before, after),), row, counts)
 
 
-_OUTBOX, _PRESENCE = "wsflask/connection/outbox.py", "wsflask/services/presence.py"
+_OUTBOX, _PRESENCE = "wsflask/connection/outbox.py", "wsflask/services/presence/service.py"
 _ALL = (
     _mutation(
         "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "worker-ended", "lost"
