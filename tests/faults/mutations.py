@@ -41,6 +41,14 @@ _ALL = (
         "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "worker-ended", "lost"
     ),
     _mutation(
+        "resume-by-reset",
+        "wsflask/streams/stream.py",
+        "return position <= self._doubtful and self._now() < self._doubtful_until",
+        "return True",
+        "worker-ended",
+        "problems",
+    ),
+    _mutation(
         "client-dedupe",
         "static/wsflask/streams.js",
         "if (places.some((place) => at <= place.seq)) return;",
