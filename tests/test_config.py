@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from typing import Any
 
 import pytest
 
+from tests.harness import ROOT
 from wsflask import config
 from wsflask.config import Settings
 from wsflask.errors import ConfigError
@@ -89,3 +91,27 @@ def test_every_default_passes_its_own_check() -> None:
     given = {f"WSFLASK_{field.name.upper()}": getattr(Settings(), field.name) for field in dataclasses.fields(Settings)}
 
     assert Settings.from_config(given) == Settings()
+
+
+def test_the_documentation_lists_all_settings_with_their_defaults() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    listed = dict(re.findall(r"^\| `WSFLASK_([A-Z_]+)` \| (.*?) \|", text, re.MULTILINE))
+
+    assert listed == {each.name.upper(): _shown(each.name) for each in dataclasses.fields(Settings)}
+
+
+def _shown(name: str) -> str:
+    """Return a default as the documentation has it."""
+    value = getattr(Settings(), name)
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {label}" for key, label in value.items())
+    for size, unit in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if ("bytes" in name or name == "max_json_string") and value % size == 0 and (value > size or unit == "MiB"):
+            return f"{value // size} {unit}"
+    return f"{value:,g}" if isinstance(value, float) else f"{value:,}"

@@ -7,16 +7,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
+import tests.faults.__main__ as faults
 from tests.faults.histogram import bins, histogram
 from tests.faults.mutations import MUTATIONS, mutated_tree
 from tests.faults.report import report
 from tests.faults.rows import load_rows
 from tests.faults.saved import load, save
+from tests.faults.stand import was_reset
+from tests.faults.table.workers import longest_absence, ways
 from tests.faults.trial import Trial
 from tests.harness import ROOT, missing
+from wsflask.testing.deliveries import Tab, Written
 from wsflask.testing.waiting import MS
 
 
@@ -83,6 +88,60 @@ def _trial(row: str, seed: int) -> Trial:
     trial.measure("a time", 0.5, at_most=1.0 / (1000 * MS), why="it is so")
     trial.tables.append(histogram("Times", [0.1, 0.2], 1.0))
     return trial
+
+
+def test_a_row_whose_stand_fails_is_red_and_not_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        """A stand whose clients have died: each look at them fails."""
+
+        def __init__(self, *_: object) -> None:
+            self.fleet = self
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError("the clients are gone")
+
+    monkeypatch.setattr(faults, "Stand", Broken)
+    rows = load_rows()
+
+    trials = faults._run([rows["people"], rows["hooks"]], 1, None, is_short=True)
+
+    assert [(trial.row, trial.is_green) for trial in trials] == [("people", False), ("hooks", False)]
+
+
+def test_a_run_of_nothing_is_not_green() -> None:
+    with pytest.raises(SystemExit, match="True"):
+        faults._end([], {}, None)
+
+
+def test_who_is_told_that_something_may_be_missing_is_noticed() -> None:
+    resets: dict[str, Any] = {"ada/0": [(1.0, 5.0, "notifications")], "bob/0": []}
+    told = [{"name": name, "resets": each} for name, each in resets.items()]
+
+    assert was_reset(told, 4.0) == ["ada/0"]
+    assert was_reset(told, 6.0) == []
+
+
+def test_an_absence_ends_in_the_room() -> None:
+    states = [(1.0, "waiting", 1006, "open"), (2.0, "greeted", 0, ""), (2.5, "joined", 0, "")]
+    again = [*states, (9.0, "waiting", 1006, "open"), (9.5, "waiting", 0, "connecting"), (12.0, "joined", 0, "")]
+
+    assert longest_absence(states, 0.0) == 1.5
+    assert longest_absence(again, 0.0) == 3.0
+    assert longest_absence(again, 13.0) == 0.0
+    assert longest_absence(again[:-1], 0.0) == float("inf")
+
+
+def test_what_has_not_surfaced_yet_is_late() -> None:
+    written = {each: Written(each, "1", None, "ok", 10.0, 10.1) for each in ("a", "b")}
+    tabs = [Tab("ada/0", "ada", 0.0, [(10.5, "a")]), Tab("bob/0", "bob", 0.0, [(10.5, "a"), (11.0, "b")])]
+
+    assert ways(written, tabs, since=9.0, until=11.0) == [0.5, 0.5, 1.0, float("inf")]
+    assert ways(written, tabs, since=11.0, until=12.0) == []
 
 
 def test_a_histogram_counts_by_tenths_of_a_window_and_beyond() -> None:

@@ -187,6 +187,29 @@ def test_a_join_is_one_write_and_a_return_none(database: Database, own_redis: Re
         shelf.close()
 
 
+def test_a_gap_while_others_write_into_an_empty_redis_makes_nobody_leave(
+    database: Database, own_redis: RedisServer
+) -> None:
+    with Stage(Presence(linger=LINGER), **settings_of(own_redis)) as stage:
+        shelf = RedisShelf(own_redis, secret=stage.server.secret)
+        bob = join(stage, "bob")
+        shelf.put_lease(lease_of("p"), 100.0)
+        shelf.put(EVE, lease_of("p"))
+        await_here({"bob", "eve"}, bob)
+
+        shelf.lose()
+        wait_until(lambda: ("", "bob", "1") in shelf.owners(), what="written again")
+        head = shelf.calls.head()
+        own_redis.client.xadd(shelf.keys["log"], {"i": ""}, id=f"{head.born}-{head.count + 5}")
+        time.sleep(2.0)
+        shelf.put(EVE, lease_of("p"))
+
+        time.sleep(LINGER + 4.5)  # past the moment in which who did not come again has left
+        assert left(bob) == []
+        assert here(bob) == {"bob", "eve"}
+        shelf.close()
+
+
 def test_who_forges_that_somebody_left_is_answered(stages: Stages, own_redis: RedisServer) -> None:
     one, other = stages
     ada, bob = join(one, "ada"), join(other, "bob")
@@ -344,6 +367,21 @@ def test_a_lease_that_none_of_our_workers_wrote_is_over_too(shelf: RedisShelf) -
         return shelf.leases() == {store.lease}
 
     wait_until(is_swept)
+
+
+def test_a_sweep_of_many_ends_in_time_for_the_own_lease(shelf: RedisShelf) -> None:
+    store = begun(shelf.open(patience=0.3))
+    for number in range(5):
+        shelf.put_lease(lease_of(f"p{number}"), 0.2)
+    store.sweep()
+    time.sleep(0.3)
+
+    store._timeout = 0.0  # type: ignore[attr-defined]
+    store.sweep()
+
+    assert len(shelf.leases()) == 5  # this one's, and four
+    store.sweep()
+    assert len(shelf.leases()) == 4
 
 
 def test_redis_and_database_may_be_shared(shelf: RedisShelf, database: Database, redis: RedisServer) -> None:

@@ -33,7 +33,8 @@ class Settings:
     redis_bytes: int = 64 * 1024 * 1024
     #: Database of the feed; None: the MongoEngine connection of the alias "default".
     mongodb_uri: str | None = None
-    #: Longest time one database call may take, in seconds: a frozen database must not hang a request.
+    #: Seconds that one database call may take, and within which a command is answered: a frozen database must not hang
+    #: a request.
     database_timeout: float = 5.0
     #: Changes a service may be behind the feed before it has to load anew.
     feed_backlog: int = 10_000
@@ -170,7 +171,7 @@ class Settings:
         given = {key: value for key, value in config.items() if key.startswith("WSFLASK_")}
         foreign = sorted(key for key in given if key not in known and not key.startswith("WSFLASK_DEMO_"))
         if foreign:
-            raise ConfigError(f"unknown setting {foreign[0]}; the settings are listed in wsflask/config.py")
+            raise ConfigError(f"unknown setting {foreign[0]}; docs/settings.md lists all there are")
         values = {known[key]: value for key, value in given.items() if key in known}
         for name in ("services", "origins"):
             if isinstance(values.get(name), list):

@@ -87,7 +87,7 @@ def _end(trials: list[Trial], rows: dict[str, Row], path: Path | None) -> NoRetu
     for trial in trials:
         click.echo(f"{trial.row}: {'green' if trial.is_green else 'RED'} in {trial.seconds:.0f} s")
     click.echo(summary(trials))
-    sys.exit(not all(trial.is_green for trial in trials))
+    sys.exit(not (trials and all(trial.is_green for trial in trials)))
 
 
 def _run(wanted: list[Row], seed: int, kept: Path | None, *, is_short: bool) -> list[Trial]:
@@ -100,13 +100,14 @@ def _run(wanted: list[Row], seed: int, kept: Path | None, *, is_short: bool) -> 
         try:
             with Stand(needs, QUICK if is_short else FULL, seed, say) as stand:
                 while waiting:
-                    trials.append(_try(waiting.pop(0), stand, seed, is_short=is_short))
+                    trials.append(_try(waiting[0], stand, seed, is_short=is_short))
+                    waiting.pop(0)  # not before: where the stand fails, the row is red, not missing
                     if kept is not None:
                         save(kept, trials[-1:])
         except Exception:
             for each in waiting:
                 trial = Trial(each.name, is_short, seed, say)
-                trial.check(f"the stand did not come up: {traceback.format_exc(limit=-2)}", holds=False)
+                trial.check(f"the stand failed: {traceback.format_exc(limit=-2)}", holds=False)
                 trials.append(trial)
     order = {each.name: number for number, each in enumerate(wanted)}
     return sorted(trials, key=lambda trial: order[trial.row])
@@ -123,7 +124,7 @@ def _try(row: Row, stand: Stand, seed: int, *, is_short: bool) -> Trial:
             stand.go()
         row.act(stand, trial)
         if row.is_judged:
-            stand.rest(trial)
+            stand.rest(trial, since=started, may_reset=row.may_reset)
     except Exception:
         trial.check(traceback.format_exc(limit=-4), holds=False)
     finally:

@@ -35,10 +35,18 @@ def _mutation(name: str, path: str, before: str, after: str, row: str, counts: s
     return Mutation(name, ((path, before, after),), row, counts)
 
 
-_OUTBOX, _PRESENCE = "wsflask/connection/outbox.py", "wsflask/services/presence.py"
+_OUTBOX, _PRESENCE = "wsflask/connection/outbox.py", "wsflask/services/presence/service.py"
 _ALL = (
     _mutation(
         "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "worker-ended", "lost"
+    ),
+    _mutation(
+        "resume-by-reset",
+        "wsflask/streams/stream.py",
+        "return position <= self._doubtful and self._now() < self._doubtful_until",
+        "return True",
+        "worker-ended",
+        "problems",
     ),
     _mutation(
         "client-dedupe",

@@ -57,7 +57,7 @@ def report(trials: Sequence[Trial], rows: dict[str, Row]) -> str:
             lines += ["", f"## {table.heading}", "", _line(table.columns), _line(["---"] * len(table.columns))]
             lines += map(_line, table.rows)
     run = {trial.row for trial in trials}
-    skipped = [(row, reason) for row in rows.values() if row.name not in run and (reason := row.obstacle())]
+    skipped = [(row, row.obstacle() or "was not asked for") for row in rows.values() if row.name not in run]
     if skipped:
         lines += ["", "Not run:", ""]
         lines += [f"- `{row.name}` ({row.fault}): {reason}" for row, reason in skipped]

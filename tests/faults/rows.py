@@ -34,6 +34,8 @@ class Row:
     is_quick: bool
     #: Whether there is a stand with the load on, to be at rest and judged afterwards.
     is_judged: bool
+    #: Whether tabs may be told that something may be missing.
+    may_reset: bool
 
 
 #: Every row by name, in the order of the table.
@@ -51,11 +53,12 @@ def row(
     obstacle: Callable[[], str | None] = lambda: None,
     is_quick: bool = True,
     is_judged: bool = True,
+    may_reset: bool = False,
 ) -> Callable[[_Act], _Act]:
     """Make a row of a function that does the harm."""
 
     def decorate(act: _Act) -> _Act:
-        ROWS[name] = Row(name, fault, holds, needs or Needs(), act, obstacle, is_quick, is_judged)
+        ROWS[name] = Row(name, fault, holds, needs or Needs(), act, obstacle, is_quick, is_judged, may_reset)
         return act
 
     return decorate

@@ -29,7 +29,7 @@ from .trial import Trial
 from .truth import clipboards, rows_by_region, unread_counts
 from .writers import Writers
 
-__all__ = ["FULL", "QUICK", "Load", "Needs", "Stand"]
+__all__ = ["FULL", "QUICK", "Load", "Needs", "Stand", "was_reset"]
 
 _DATABASE = "faults"
 #: What the server resumes: of these nothing may be missing, wherever a client was meanwhile.
@@ -226,8 +226,13 @@ class Stand:
 
     # --- at rest
 
-    def rest(self, trial: Trial) -> None:
-        """Take the load off, and wait until everything is as it should be; judge. May switch."""
+    def rest(self, trial: Trial, *, since: float = 0.0, may_reset: bool = False) -> None:
+        """Take the load off, and wait until everything is as it should be; judge. May switch.
+
+        Args:
+            since: when the trial began.
+            may_reset: whether tabs may be told that something may be missing, which excuses that it is.
+        """
         self.halt()
         started = time.monotonic()
         deadline = started + _TO_REST
@@ -242,6 +247,8 @@ class Stand:
         verdict = Verdict(lost=[f"at rest: {text}" for text in wrong])
         verdict.add(self.judge(until=quiet))
         self._tell(trial, verdict)
+        reset = [] if may_reset else was_reset(self.fleet.collect(), since)
+        trial.check(f"{len(reset)} tabs were told that something may be missing: {reset[:4]}", not reset)
 
     def judge(self, *, until: float) -> Verdict:
         """Compare all that was written with all that surfaced."""
@@ -337,6 +344,11 @@ class Stand:
         """Close the tabs that a row has opened beside those of the load."""
         usual = {tab["name"] for tab in self.tabs()} if not self.needs.is_empty else set()
         self.fleet.close([name for name in self.fleet.names if name not in usual])
+
+
+def was_reset(told: list[dict[str, Any]], since: float) -> list[str]:
+    """Return the tabs that the server has told, since then, that something may be missing."""
+    return [str(each["name"]) for each in told if any(end >= since for _, end, _ in each["resets"])]
 
 
 def _excused(told: dict[str, Any], stream: str) -> list[tuple[float, float]]:

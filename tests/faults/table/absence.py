@@ -51,6 +51,7 @@ def absent(stand: Stand, trial: Trial) -> None:
     "outside the retention: reset, and loaded anew",
     needs=Needs(oplog_megabytes=1, mongod=("--syncdelay", "1"), alone="absent"),
     is_quick=False,
+    may_reset=True,
 )
 def beyond(stand: Stand, trial: Trial) -> None:
     stand.wait(3)

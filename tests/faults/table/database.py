@@ -11,6 +11,7 @@ from benchmarks.processes import cpu_seconds
 from ..rows import row
 from ..stand import Stand
 from ..trial import Trial
+from .workers import nobody_left
 
 #: Share of a core that a worker may use while it can do nothing, without being called a hot loop.
 _BUSY = 0.35
@@ -50,6 +51,7 @@ def away(stand: Stand, trial: Trial) -> None:
     trial.measure("told that it is degraded", max((when - left for when in times if when), default=0.0), at_most=5.0)
     still = [each["name"] for each in told if each["health"] and each["health"][-1][1]]
     trial.check(f"{len(still)} tabs were not told that it is back", not still)
+    nobody_left(trial, told, left)
 
 
 def _caught_up(told: list[dict[str, Any]], stand: Stand, since: float) -> float:

@@ -22,6 +22,7 @@ _HOLDS = "recognised; reset and fresh load; other streams unaffected"
     _HOLDS,
     needs=Needs(oplog_megabytes=1, mongod=("--syncdelay", "1")),
     is_quick=False,
+    may_reset=True,
 )
 def roll(stand: Stand, trial: Trial) -> None:
     stand.wait(3)

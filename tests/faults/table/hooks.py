@@ -8,6 +8,9 @@ from ..rows import row
 from ..stand import Stand
 from ..trial import Trial
 
+#: Seconds in which a trap is sprung, if at all.
+_PATIENCE = 10.0
+
 
 @row(
     "hooks",
@@ -26,13 +29,10 @@ def fail(stand: Stand, trial: Trial) -> None:
     for what in ("a hook that fails on purpose", "an encoder that fails on purpose"):
         lines = [line for line in log.splitlines() if what in line]
         trial.check(f"the log has {len(lines)} lines of {what!r}", lines)
-    for _ in range(2):
-        _spring(stand, "kill-chat")
-        killed = time.monotonic()
-    # It listens again: only a service that runs springs the next trap.
-    seconds = min(_spring(stand, "kill-chat") for _ in range(2))
-    trial.saw("the service's greenlet ended twice in each worker", time.monotonic() > killed)
-    trial.measure("the service was back after", seconds, at_most=1.0)
+    # Only a service that runs springs a trap: with two workers the third shows that it is back in one of them.
+    times = [_spring(stand, "kill-chat") for _ in range(4)]
+    trial.saw("the service's greenlet ended four times in two workers", max(times) < _PATIENCE)
+    trial.measure("the service was back after", max(times[2:]), at_most=1.0)
     lines = [line for line in stand.server.log()[len(earlier) :].splitlines() if "ends on purpose" in line]
     trial.check(f"the log has {len(lines)} lines of the greenlet's end", lines)
 
@@ -41,6 +41,6 @@ def _spring(stand: Stand, name: str) -> float:
     """Lay a trap; return the seconds until it sprang."""
     began = time.monotonic()
     (stand.traps / name).touch()
-    while (stand.traps / name).exists() and time.monotonic() - began < 10:
+    while (stand.traps / name).exists() and time.monotonic() - began < _PATIENCE:
         stand.wait(0.02)
     return time.monotonic() - began

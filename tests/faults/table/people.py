@@ -41,14 +41,23 @@ def change(stand: Stand, trial: Trial) -> None:
             lambda: people.update_one({"_id": names[1]}, {"$set": {"active": False}}))  # fmt: skip
     _closed(stand, trial, "deletion", names[2], lambda: people.delete_one({"_id": names[2]}))
     tabs = [name for name in stand.fleet.names if name.startswith(f"{names[3]}/")]
+    # Rows that the load leaves alone: there is always something to show.
+    items = [{"_id": -10 - number, "region": REGIONS[number], "version": 1, "text": ""} for number in range(2)]
+    stand.database["faults_item"].insert_many(items)
+    stand.wait(1)
+    trial.saw(f"the fourth user's tabs showed rows of {REGIONS[0]}", _shown(stand, tabs) == {(REGIONS[0],)})
     began = time.monotonic()
     stand.set_regions(names[3], [REGIONS[1]])
-    while time.monotonic() < began + 5:
-        if all(set(each["regions"]) <= {REGIONS[1]} for each in stand.fleet.rest() if each["name"] in tabs):
-            break
+    while _shown(stand, tabs) != {(REGIONS[1],)} and time.monotonic() < began + 5:
         stand.wait(0.02)
     trial.measure("role change: other rows after", time.monotonic() - began, at_most=1.0)
+    stand.database["faults_item"].delete_many({"_id": {"$in": [each["_id"] for each in items]}})
     stand.fleet.close(tabs)
+
+
+def _shown(stand: Stand, tabs: list[str]) -> set[tuple[str, ...]]:
+    """Return of what regions these tabs show rows."""
+    return {tuple(sorted(each["regions"])) for each in stand.fleet.rest() if each["name"] in tabs}
 
 
 def _closed(stand: Stand, trial: Trial, what: str, user: str, act: Callable[[], object]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ..rows import row
 from ..stand import Needs, Stand
 from ..trial import Trial
+from .workers import nobody_left
 
 #: The set is one that docs/deployment.md asks for: with MongoDB's defaults the other members wait for a frozen primary.
 _NEEDS = Needs(
@@ -66,4 +67,5 @@ def _watch(stand: Stand, trial: Trial, harm: Callable[[int], None], *, stall: fl
     codes = sorted({code for *_, code in probes})
     trial.note(f"{len(probes)} commands were answered {', '.join(codes)}")
     trial.check(f"commands were answered {codes}", set(codes) <= {"not_found", "unavailable"})
+    nobody_left(trial, stand.fleet.collect(), began)
     return before

@@ -13,7 +13,7 @@ from ..rows import row
 from ..stand import Needs, Stand
 from ..trial import Trial, percentile
 from .stalls import SMALL_BUFFERS
-from .workers import FLOOR, why_floor
+from .workers import FLOOR, ways, why_floor
 
 #: Bytes of each message, and messages a second to each who is slow: 1 MiB is behind within some seconds.
 _BYTES, _RATE = 9_000, 25.0
@@ -105,7 +105,7 @@ def _slow(stand: Stand, trial: Trial, count: int, rate: float) -> None:
     others = [Tab(each["name"], each["user"], 0, each["arrivals"]) for each in told if each["name"] not in names]
     before = began - (4 if trial.is_short else 15)
     earlier = percentile(latencies(written, others, since=before, until=began), 0.99)
-    later = percentile(latencies(written, others, since=began, until=ended), 0.99)
+    later = percentile(ways(written, others, since=began, until=ended), 0.99)
     trial.measure("the others' latency before, p99", earlier)
     trial.measure("the others' latency meanwhile, p99", later, at_most=2 * max(earlier, FLOOR), why=why_floor(earlier))
     _throughput(trial, stand.load.notifications, written, others, (before, began, ended))

@@ -160,7 +160,8 @@ class Crowd:
         missing = [key for key in self._seats.all_keys() if key not in found]
         self._writes.add(missing)
         if stored.is_anew:
-            self._again = time.monotonic() + self._linger + _REWRITTEN
+            self._await_others()
+        if time.monotonic() < self._again < math.inf:  # also after a gap meanwhile: others write there yet
             for entry in stored.entries:
                 self._roster.put(entry)
         else:
@@ -239,6 +240,12 @@ class Crowd:
     def _await_anew(self) -> None:
         with self._lock:
             self._seats.postpone(time.monotonic())
+            if self._again < math.inf:
+                self._await_others()
+
+    def _await_others(self) -> None:
+        """Have those who are missing in a store that began anew the time to be written there again."""
+        self._again = time.monotonic() + self._linger + _REWRITTEN
 
     def _sessions_ended(self, changes: Iterable[Any]) -> None:
         sessions = {str(change.id) for change in changes if not isinstance(change, Gap)}

@@ -78,6 +78,8 @@ class RedisPresenceStore(PresenceStore):
                 raise StoreUnavailable("Redis has begun anew while it was read")
             stray = [name for name, kept in found.items() if owner_of(kept) not in leases]
             for start in range(0, len(stray), _BATCH):
+                if time.monotonic() > deadline:
+                    break  # the others with another load
                 calls.purge(stray[start : start + _BATCH])
         entries = [self._unpacked(name, kept, frames) for name, kept in found.items() if owner_of(kept) in leases]
         is_anew = self._known is not None and not head.follows(self._known)
@@ -102,13 +104,15 @@ class RedisPresenceStore(PresenceStore):
         return False
 
     def sweep(self) -> None:
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + min(self._timeout, BEAT)  # then this worker's own lease has to be renewed
         with self._reach() as (calls, frames):
             found = {name: kept for name, kept in calls.leases().items() if name != self.lease}
             beats = {name: frames.unpack_beat(name, kept, self._patience) for name, kept in found.items()}
             for name in self._observed.look(beats, time.monotonic()):
                 while calls.sweep(name, found[name], _BATCH) and time.monotonic() < deadline:
                     pass
+                if time.monotonic() >= deadline:
+                    break
 
     def interrupted(self) -> None:
         self._observed.interrupt()
