@@ -153,6 +153,21 @@ def test_nobody_keeps_others_waiting_by_coming_again_from_long_ago() -> None:
     assert honest.told[:5] == [301, 302, 303, 304, 305]
 
 
+def test_those_who_come_again_from_a_moment_ago_do_not_keep_others_waiting_for_ever() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    for second in range(501, 520):  # the stream is full
+        past.stream.add(at(second), second, 10)
+    honest = past.enter(at(300))
+
+    for _ in range(20):
+        past.enter(at(480))
+        past.stream.catch_up()
+        past.now += 1.0
+
+    assert honest.told[:5] == [301, 302, 303, 304, 305]
+
+
 def test_those_who_come_again_and_again_wait_for_their_turn() -> None:
     past = Past()
     past.stream.begin(at(500))

@@ -38,8 +38,8 @@ class Comer(Generic[Item]):
         self.end = ""
         #: From where that was taken, if it is more than the stream remembers.
         self.stretch: Stretch[Item] | None = None
-        #: Monotonic time at which it got that.
-        self.got = 0.0
+        #: Monotonic time at which it got that, or can get it soon.
+        self.got = deadline
         self.groups: frozenset[str] = frozenset()
 
     def let_go(self) -> None:

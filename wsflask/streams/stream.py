@@ -230,16 +230,19 @@ class Stream(Generic[Item]):
         first: asking for what is long past takes no more than half of the time, and does not hold him up.
         """
         deadline, has_learnt = self._now() + self._settings.stream_patience, False
-        while positions := [comer.position for comer in comers if self._is_before(comer.position)]:
+        while before := [comer for comer in comers if self._is_before(comer.position)]:
             until, began = self._journal.floor, self._now()
-            near = [each for each in positions if _seconds(until) - _seconds(each) <= _NEAR]
-            if not near and (has_learnt or began < self._rests_until):
+            near = [each for each in before if _seconds(until) - _seconds(each.position) <= _NEAR]
+            far = [each for each in before if _seconds(until) - _seconds(each.position) > _NEAR]
+            is_far = bool(far) and not has_learnt and self._may_be_far(far[0], began, bool(near))
+            if not (is_far or near):
                 return
-            got_before = began if near else began - self._settings.stream_patience
-            if not make_room(list(self._comers.values()), _STRETCHES, got_before):
-                return
-            earliest, has_learnt = min(near or (positions[:1] if self._is_in_turn else positions)), True
-            self._is_in_turn ^= not near
+            if is_far:
+                those, self._is_in_turn = far[:1] if self._is_in_turn else far, not self._is_in_turn
+            else:
+                those = near
+                make_room(list(self._comers.values()), _STRETCHES, began)
+            earliest, has_learnt = min(each.position for each in those), True
             try:
                 stretch = self._source.history(earliest, until)
             except HistoryLost as error:
@@ -253,7 +256,8 @@ class Stream(Generic[Item]):
                 _log.info("the stream %s does not reach back to %s: %s", self.name, earliest, error)
                 continue
             finally:
-                self._rests_until = 2 * self._now() - began
+                if is_far:
+                    self._rests_until = 2 * self._now() - began
             with self._lock:
                 is_whole = stretch.end >= moment_of(until) and self._journal.floor == until
                 if is_whole and self._journal.has_room(stretch.entries):
@@ -263,6 +267,13 @@ class Stream(Generic[Item]):
                 those = [each for each in comers if earliest <= each.position < end]
                 self._assign(those, stretch.entries, end, stretch)
             return
+
+    def _may_be_far(self, first: Comer[Item], now: float, are_others_near: bool) -> bool:
+        """Return whether a part is to be read now that is long past; `first` has waited longest for one."""
+        patience = self._settings.stream_patience
+        if now < self._rests_until or (are_others_near and now - first.got < patience):
+            return False
+        return make_room(list(self._comers.values()), _STRETCHES, now - patience)
 
     def _is_before(self, position: str) -> bool:
         """Return whether it is not known what happened since, and the history may tell."""
