@@ -25,6 +25,7 @@ from tests.apps.echo import URI
 from tests.apps.shop import KILL, Order, Shop, Stock
 from tests.harness import Database, wait_until
 from tests.harness.stage import Actor, Stage
+from wsflask.deadline import TimeIsUp
 from wsflask.documents import (
     AppliedCommand,
     KeptPublication,
@@ -390,6 +391,21 @@ def test_without_transactions_a_command_takes_effect_at_most_once(quiet: Any) ->
     assert [answer["code"] if isinstance(answer, dict) else answer for answer in answers] == [
         "conflict", "answer 2", "answer 2", "unavailable", "unavailable", "answer 4", "answer 5",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("standalone")
+def test_without_transactions_a_command_whose_time_is_up_in_the_midst_is_not_applied_again() -> None:
+    calls: list[str] = []
+
+    def apply() -> str:
+        calls.append("called")
+        raise TimeIsUp("others take too long")
+
+    with Stage(Till(apply), database_timeout=1.0) as stage:
+        actor = stage.connect("ada")
+        answers = [ask(actor), ask(actor)]
+
+    assert ([answer["code"] for answer in answers], len(calls)) == (["unavailable"] * 2, 1)
 
 
 # --- notifications

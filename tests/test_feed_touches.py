@@ -9,13 +9,16 @@ import gevent
 import pytest
 from bson import Timestamp
 from mongoengine import Document, StringField
+from pymongo.errors import ExecutionTimeout, NetworkTimeout, PyMongoError
 
 from tests.harness import PATIENCE, Database, wait_until
 from wsflask.config import Settings
 from wsflask.feed import Change, HistoryCut, HistoryLost, Subscription, Touch
+from wsflask.feed import touches as touches_module
 from wsflask.feed.mongo import MongoFeed
 from wsflask.feed.positions import moment_after, moment_end, position_of
 from wsflask.feed.signals import SignalFeed
+from wsflask.feed.tail import Event, Tail
 
 
 class Gate(Document):
@@ -147,6 +150,35 @@ def test_what_is_more_than_the_limit_is_cut_between_two_moments(feed: MongoFeed,
         feed.touches(Gate, moment_end(told.value.reached), until, 3)
     assert not isinstance(lost.value, HistoryCut)
     assert len(feed.touches(Gate, moment_end(told.value.reached), until, 5)) == 5
+
+
+@pytest.mark.parametrize("error", [NetworkTimeout, ExecutionTimeout])
+def test_what_was_read_before_the_server_was_too_slow_is_the_beginning(
+    feed: MongoFeed, database: Database, monkeypatch: pytest.MonkeyPatch, error: type[PyMongoError]
+) -> None:
+    class Slow(Tail):
+        reads = 0
+
+        def read(self, wait: int) -> list[tuple[str, Event]]:
+            Slow.reads += 1
+            if Slow.reads > 2:
+                raise error("too slow")
+            return super().read(wait)
+
+    since = settled(feed, database)
+    database["feed_gates"].insert_many([{} for _ in range(2500)])
+    until = settled(feed, database)
+    whole = feed.touches(Gate, since, until, 2500)
+
+    monkeypatch.setattr(touches_module, "Tail", Slow)
+    with pytest.raises(HistoryCut) as told:
+        feed.touches(Gate, since, until, 2500)
+    count = len(told.value.touches)
+    assert 1000 < count < 2500
+    assert told.value.touches == whole[:count]
+    assert feed.position >= told.value.reached
+    with pytest.raises(NetworkTimeout if error is NetworkTimeout else HistoryLost):
+        feed.touches(Gate, since, until, 2500)
 
 
 @pytest.mark.parametrize("way", ["drop", "rename", "replace", "dropDatabase"])

@@ -7,6 +7,7 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+from wsflask.feed.base import HistoryLost
 from wsflask.feed.positions import moment_of
 from wsflask.protocol.messages import Message
 from wsflask.streams.history import Stretch
@@ -32,6 +33,8 @@ class Past:
         self.reads: list[str] = []
         self.pauses = 0
         self.has_more = False
+        #: The history does not tell what came before.
+        self.first = ""
 
     def come(self, seq: str) -> list[str]:
         """Have a client come back with a place; return the states that it was told."""
@@ -52,6 +55,8 @@ class Past:
     def history(self, since: str, until: str) -> Stretch[int]:
         self.reads.append(since)
         self.now += 0.5
+        if since < self.first:
+            raise HistoryLost("rolled over")
         seconds = range(1, int(moment_of(until)) // (1 << 32) + 1)
         found = [(at(second), second, 10) for second in seconds if since < at(second)]
         most = self.limits.stream_history
@@ -133,6 +138,109 @@ def test_who_was_away_for_a_moment_does_not_wait_for_those_who_ask_for_what_is_l
     past.stream.catch_up()
     assert [client.told for client in far] == [[11, 12, 13, 14, 15]] * 3
     assert past.reads == [at(498), at(10)]
+
+
+def test_nobody_keeps_others_waiting_by_coming_again_from_long_ago() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    honest = past.enter(at(300))
+
+    for _ in range(6):
+        past.enter(at(10))
+        past.stream.catch_up()
+        past.now += 1.0
+
+    assert honest.told[:5] == [301, 302, 303, 304, 305]
+
+
+def test_those_who_come_again_from_a_moment_ago_do_not_keep_others_waiting_for_ever() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    for second in range(501, 520):  # the stream is full
+        past.stream.add(at(second), second, 10)
+    honest = past.enter(at(300))
+
+    for _ in range(20):
+        past.enter(at(480))
+        past.stream.catch_up()
+        past.now += 1.0
+
+    assert honest.told[:5] == [301, 302, 303, 304, 305]
+
+
+def test_those_who_come_again_and_again_wait_for_their_turn() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    honest = past.enter(at(300))
+
+    for second in range(10, 200, 10):
+        past.enter(at(second))
+        past.stream.catch_up()
+        past.now += 1.0
+
+    assert honest.told[:10] == list(range(301, 311))
+    assert len(past.reads) == 19
+
+
+def test_nobody_keeps_others_waiting_by_taking_what_he_missed_slowly() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    slow = [past.enter(at(10 + 10 * number)) for number in range(4)]
+    for client in slow:
+        client.waiting_bytes = 10_000
+    for _ in range(5):
+        past.stream.catch_up()
+        past.now += 1.0
+    assert len(past.reads) == 4
+
+    honest = past.enter(at(300))
+    near = past.enter(at(495))
+    past.stream.catch_up()
+    assert (near.states, honest.told) == (["resumed"], [])  # four parts are held
+    past.now += 5.0
+    past.stream.catch_up()
+    past.now += 1.0
+    past.stream.catch_up()
+    assert honest.told == [301, 302, 303, 304, 305]
+
+    for client in slow:
+        client.waiting_bytes = 0
+    for _ in range(200):
+        past.stream.catch_up()
+        past.now += 1.0
+    told = [*slow, honest, near]
+    assert [client.told for client in told] == [list(range(first, 501)) for first in (11, 21, 31, 41, 301, 496)]
+
+
+def test_who_has_a_part_of_the_past_is_not_reset_because_another_asks_for_what_is_lost() -> None:
+    past = Past()
+    past.first = at(90)
+    past.stream.begin(at(500))
+    honest = past.enter(at(100))
+    honest.waiting_bytes = 10_000
+    past.stream.catch_up()
+
+    states = past.enter(at(80)).states
+    for _ in range(3):
+        past.now += 1.0
+        past.stream.catch_up()
+
+    assert (states, honest.states) == (["reset"], [])
+
+
+def test_also_a_search_in_vain_is_followed_by_a_rest() -> None:
+    past = Past()
+    past.first = at(90)
+    past.stream.begin(at(500))
+
+    past.enter(at(10))
+    past.stream.catch_up()
+    past.enter(at(400))
+    past.stream.catch_up()
+    assert past.reads == [at(10)]
+    past.now += 0.5
+    past.stream.catch_up()
+    assert past.reads == [at(10), at(400)]
 
 
 def test_who_was_away_for_longer_than_one_may_be_begins_anew() -> None:

@@ -7,11 +7,19 @@ import time
 
 from .errors import Refusal
 
-__all__ = ["SHARE", "asked_at", "ended", "seconds_left"]
+__all__ = ["SHARE", "TimeIsUp", "asked_at", "ended", "seconds_left"]
 
 #: Share of its time that what is begun has to have left. A call of the database that runs out of time costs its
 #: connection, and while many are made anew nobody else gets one.
 SHARE = 0.1
+
+
+class TimeIsUp(Refusal):
+    """Refuse what nobody may wait for any more; what the client asked may have been done in part."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("unavailable", reason)
+
 
 _asked: contextvars.ContextVar[float] = contextvars.ContextVar("wsflask.asked")
 
@@ -32,10 +40,10 @@ def seconds_left(timeout: float) -> float:
     Where nobody has asked, it is all of `timeout`.
 
     Raises:
-        Refusal: unavailable, the time is about up: to begin now would only make those late who wait behind this.
+        TimeIsUp: the time is about up: to begin now would only make those late who wait behind this.
     """
     moment = _asked.get(None)
     left = timeout if moment is None else moment + timeout - time.monotonic()
     if left <= SHARE * timeout:
-        raise Refusal("unavailable", "the time is up")
+        raise TimeIsUp("the time is up")
     return min(left, timeout)

@@ -18,7 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from .config import Settings
-from .deadline import SHARE, seconds_left
+from .deadline import SHARE, TimeIsUp, seconds_left
 from .documents import AppliedCommand
 from .documents.fields import utc_now
 from .documents.transactions import has_transactions, run_in_transaction
@@ -121,8 +121,9 @@ class Ledger:
             return self._await_answer(key)
         try:
             answer = self._answer(apply())
-        except Refusal:
-            records.delete_one({"_id": key})
+        except Refusal as refusal:
+            if not isinstance(refusal, TimeIsUp):  # that came in the midst of it
+                records.delete_one({"_id": key})
             raise
         records.update_one({"_id": key}, {"$set": {"answer": answer}})
         return answer

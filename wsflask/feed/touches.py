@@ -6,9 +6,9 @@ import time
 from typing import Any
 
 from pymongo import MongoClient
-from pymongo.errors import ExecutionTimeout, OperationFailure
+from pymongo.errors import ExecutionTimeout, NetworkTimeout, OperationFailure
 
-from .changes import HistoryLost, Touch, cut_at
+from .changes import HistoryCut, HistoryLost, Touch, cut_at
 from .pipeline import OPS, pipeline_for
 from .positions import is_position, moment_before, moment_of, timestamp_of
 from .subscription import Namespace
@@ -79,5 +79,11 @@ def _read(
                     raise cut_at(moment_before(seq), f"more than {limit} things happened", touches, since)
                 touches.append(Touch(seq, OPS[event["operationType"]], event["documentKey"]["_id"]))
         return touches
+    except (ExecutionTimeout, NetworkTimeout) as error:
+        # There is a long way to what comes next, or the server is away: who asks for the rest will see.
+        cut = cut_at(tail.position, "the history takes too long to read", touches, since)
+        if isinstance(cut, HistoryCut):
+            raise cut from error
+        raise
     finally:
         tail.close()

@@ -13,6 +13,7 @@ from pymongo import ReadPreference, WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from ..deadline import TimeIsUp
 from ..documents import KEPT_COMMANDS, ClipboardState
 from ..errors import Refusal
 from .clipboard_entries import Edit, Raw
@@ -90,7 +91,7 @@ class ClipboardStore:
         with contextlib.ExitStack() as stack:
             for wanted in (self._locks[hash(user_id) % _LOCKS], self._room):
                 if not wanted.acquire(timeout=max(deadline - time.monotonic(), 0)):
-                    raise Refusal("unavailable", "other commands take too long")
+                    raise TimeIsUp("other commands take too long")
                 stack.callback(wanted.release)
             yield
 

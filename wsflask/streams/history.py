@@ -15,8 +15,8 @@ from ..feed.positions import moment_before, moment_of
 
 __all__ = ["Stretch", "inserted"]
 
-#: Documents that are read by one query.
-_CHUNK = 1000
+#: Documents that are read by one query: at least, at first, and at most once it is known how large they are.
+_LEAST, _FIRST, _CHUNK = 10, 100, 1000
 
 Item = TypeVar("Item")
 
@@ -73,9 +73,8 @@ def inserted(
         end = moment_before(inserts[limits.stream_history][0])
         inserts = [each for each in inserts if moment_of(each[0]) <= end]
     collection = document_class._get_collection().with_options(read_preference=ReadPreference.PRIMARY)
-    entries, room = [], limits.stream_history_bytes
-    for start in range(0, len(inserts), _CHUNK):
-        chunk = inserts[start : start + _CHUNK]
+    entries, room, most, start = [], limits.stream_history_bytes, _FIRST, 0
+    while chunk := inserts[start : start + most]:
         if room < 0:
             end = moment_before(chunk[0][0])
             break
@@ -87,6 +86,9 @@ def inserted(
                 item, size = make(seq, found.pop(identity))
                 entries.append((seq, item, size))
                 room -= size
+        start += len(chunk)
+        size_each = (limits.stream_history_bytes - room) // start + 1
+        most = min(max(room // size_each + 1, _LEAST), _CHUNK)
     if end <= moment_of(since) and end < moment_of(until):
         raise HistoryLost("more happened at one moment than can be read")
     return Stretch([entry for entry in entries if moment_of(entry[0]) <= end], end)

@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from ..feed.base import HistoryLost
 from ..feed.positions import moment_before, moment_between, moment_end, moment_of, timestamp_of
 from ..protocol.messages import V1, Message
-from .comer import Comer
+from .comer import Comer, make_room
 from .history import Stretch
 from .journal import Journal
 from .missed import Missed
@@ -90,6 +90,9 @@ class Stream(Generic[Item]):
         self._doubtful_until = 0.0
         #: Until when nobody reads a part of the past that is too long to be remembered.
         self._rests_until = 0.0
+        #: Whether such a part is read next for who has waited longest, and not for who missed most.
+        self._is_in_turn = False
+        #: Who has waited longest, since he came or got such a part, is the first.
         self._comers: dict[Connection, Comer[Item]] = {}
 
     # --- what is told
@@ -180,7 +183,7 @@ class Stream(Generic[Item]):
         try:
             for comer in comers:
                 if comer.groups is not comer.ws.groups:
-                    comer.todo = comer.stretch = None
+                    comer.let_go()
             self._look_back([comer for comer in comers if self._knows(comer) and comer.todo is None])
             with self._lock:
                 self._look_up([comer for comer in comers if self._knows(comer)])
@@ -222,27 +225,39 @@ class Stream(Generic[Item]):
     def _look_back(self, comers: list[Comer[Item]]) -> None:
         """Learn what those missed of whom that is not known: one read for all, if that is not too much. May switch.
 
-        Else it is the part that the earliest needs, and who has missed little comes first: asking for what is long past
-        takes no more than half of the time, and holds nobody up who was away for a moment.
+        Else it is a part: what the earliest needs, for the others come by that, and every other time what he needs who
+        has waited longest, so that nobody keeps others waiting by coming again and again. Who has missed little comes
+        first: asking for what is long past takes no more than half of the time, and does not hold him up.
         """
         deadline, has_learnt = self._now() + self._settings.stream_patience, False
-        while positions := [comer.position for comer in comers if self._is_before(comer.position)]:
+        while before := [comer for comer in comers if self._is_before(comer.position)]:
             until, began = self._journal.floor, self._now()
-            near = [each for each in positions if _seconds(until) - _seconds(each) <= _NEAR]
-            if not near and (has_learnt or began < self._rests_until or self._is_crowded()):
+            near = [each for each in before if _seconds(until) - _seconds(each.position) <= _NEAR]
+            far = [each for each in before if _seconds(until) - _seconds(each.position) > _NEAR]
+            is_far = bool(far) and not has_learnt and self._may_be_far(far[0], began, bool(near))
+            if not (is_far or near):
                 return
-            earliest, has_learnt = min(near or positions), True
+            if is_far:
+                those, self._is_in_turn = far[:1] if self._is_in_turn else far, not self._is_in_turn
+            else:
+                those = near
+                make_room(list(self._comers.values()), _STRETCHES, began)
+            earliest, has_learnt = min(each.position for each in those), True
             try:
                 stretch = self._source.history(earliest, until)
             except HistoryLost as error:
                 # Nobody has it searched again and again, a moment later each time: half of the way, then.
                 self._lost = max(self._lost, earliest)
                 self._doubtful_until = self._now() + _DOUBT
-                later = [each for each in positions if each > earliest]
-                doubtful = min([moment_between(earliest, until), *map(moment_before, later)])
+                known = [each.position for each in list(self._comers.values()) if self._knows(each)]
+                later = [moment_before(each) for each in known if each > earliest]
+                doubtful = min([moment_between(earliest, until), *later])
                 self._doubtful = until if self._now() >= deadline else doubtful
                 _log.info("the stream %s does not reach back to %s: %s", self.name, earliest, error)
                 continue
+            finally:
+                if is_far:
+                    self._rests_until = 2 * self._now() - began
             with self._lock:
                 is_whole = stretch.end >= moment_of(until) and self._journal.floor == until
                 if is_whole and self._journal.has_room(stretch.entries):
@@ -251,13 +266,14 @@ class Stream(Generic[Item]):
                 end = moment_end(stretch.end)
                 those = [each for each in comers if earliest <= each.position < end]
                 self._assign(those, stretch.entries, end, stretch)
-            self._rests_until = 2 * self._now() - began
             return
 
-    def _is_crowded(self) -> bool:
-        """Return whether those who come back hold as much of the past as they may."""
-        stretches = {id(comer.stretch) for comer in self._comers.values() if comer.stretch is not None}
-        return len(stretches) >= _STRETCHES
+    def _may_be_far(self, first: Comer[Item], now: float, are_others_near: bool) -> bool:
+        """Return whether a part is to be read now that is long past; `first` has waited longest for one."""
+        patience = self._settings.stream_patience
+        if now < self._rests_until or (are_others_near and now - first.got < patience):
+            return False
+        return make_room(list(self._comers.values()), _STRETCHES, now - patience)
 
     def _is_before(self, position: str) -> bool:
         """Return whether it is not known what happened since, and the history may tell."""
@@ -290,7 +306,9 @@ class Stream(Generic[Item]):
         for comer in comers:
             comer.groups = comer.ws.groups
             comer.todo = missed.of(comer.ws.user_id, comer.groups, comer.position)
-            comer.end, comer.stretch = end, stretch
+            comer.end, comer.stretch, comer.got = end, stretch, self._now()
+            if stretch is not None and self._comers.pop(comer.ws, None) is not None:
+                self._comers[comer.ws] = comer  # the others come first
 
     def _advance(self, comer: Comer[Item]) -> bool:
         """Send the next of what a client has missed; return whether nothing is left to be done for it."""
@@ -303,7 +321,8 @@ class Stream(Generic[Item]):
             return not ws.is_open
         if place is None:
             return self._join(comer, "loaded")
-        if place.epoch != self._source.epoch(ws.user_id) or self._is_lost(comer.position):
+        is_lost = comer.todo is None and self._is_lost(comer.position)
+        if is_lost or place.epoch != self._source.epoch(ws.user_id):
             return self._join(comer, "reset")
         if moment_of(comer.position) > self.position:
             if self._now() < comer.deadline:
@@ -322,7 +341,7 @@ class Stream(Generic[Item]):
         """Send some, unless much waits for the client already; return whether that was all that was looked up."""
         ws, most = comer.ws, self._settings.outbox_bytes // 4
         if comer.groups is not ws.groups:
-            comer.todo = comer.stretch = None
+            comer.let_go()
             return False
         for _ in range(_CHUNK):
             if ws.waiting_bytes > most:
@@ -330,7 +349,7 @@ class Stream(Generic[Item]):
             entry = next(comer.todo or iter(()), None)
             if entry is None:
                 comer.position = max(comer.position, comer.end)
-                comer.todo = comer.stretch = None
+                comer.let_go()
                 return True
             self._send(comer, *entry)
         return False
