@@ -16,6 +16,8 @@ __all__ = ["harm"]
 
 #: Seconds that a connection lives; seconds for which the proxy does one kind of harm, at most.
 _LIFE, _PHASE = 2.0, 10.0
+#: Seconds until all are back: a client whose connections never lived for long waits up to 30 before the next.
+_BACK = 33.0
 
 #: What the proxy does beside cutting.
 _KINDS = (
@@ -63,6 +65,9 @@ def cut(stand: Stand, trial: Trial) -> None:
     least = len(stand.fleet.names) * seconds / (_LIFE * 6)
     trial.saw(f"{cuts} cuts", cuts >= least)
     trial.saw(f"{midway} of them went through a message", midway)
+    healed = time.monotonic()
+    stand.fleet.await_ready(timeout=2 * _BACK)
+    trial.measure("all are back after", time.monotonic() - healed, at_most=_BACK)
     told = stand.fleet.collect()
     trial.note(
         f"{sum(each['counts']['opened'] for each in told)} connections, {reloads} reloads, "
