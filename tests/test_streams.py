@@ -7,6 +7,8 @@ import threading
 from types import SimpleNamespace
 from typing import Any
 
+from pymongo.errors import AutoReconnect
+
 from wsflask.feed.base import HistoryLost
 from wsflask.feed.positions import moment_of
 from wsflask.protocol.messages import Message
@@ -31,6 +33,7 @@ class Past:
             "chat", source, threading.RLock(), self.limits, lambda: None, pause=self.pause, now=lambda: self.now
         )
         self.reads: list[str] = []
+        self.error: Exception | None = None
         self.pauses = 0
         self.has_more = False
         #: The history does not tell what came before.
@@ -55,6 +58,8 @@ class Past:
     def history(self, since: str, until: str) -> Stretch[int]:
         self.reads.append(since)
         self.now += 0.5
+        if self.error is not None:
+            raise self.error
         if since < self.first:
             raise HistoryLost("rolled over")
         seconds = range(1, int(moment_of(until)) // (1 << 32) + 1)
@@ -241,6 +246,37 @@ def test_also_a_search_in_vain_is_followed_by_a_rest() -> None:
     past.now += 0.5
     past.stream.catch_up()
     assert past.reads == [at(10), at(400)]
+
+
+def test_a_database_that_does_not_tell_what_is_long_past_has_only_those_come_again_who_ask_for_it() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    past.stream.add(at(501), 501, 10)
+    far, near = past.enter(at(10)), past.enter(f"{at(500)}.999999999")
+    past.error = AutoReconnect("away")
+
+    past.stream.catch_up()
+    past.now += 10.0
+    past.stream.catch_up()
+
+    assert (far.is_open, far.states) == (False, [])
+    assert near.states == ["resumed"]
+
+
+def test_who_waits_for_very_long_for_what_is_long_past_comes_again_with_the_same_place() -> None:
+    past = Past()
+    past.stream.begin(at(500))
+    far = past.enter(at(10))
+    past.stream._rests_until = 1000.0
+
+    past.now += 60.0
+    past.stream.catch_up()
+    waited = far.is_open
+    past.now += 10.0
+    past.stream.catch_up()
+
+    assert (waited, far.is_open, far.states) == (True, False, [])
+    assert past.reads == []
 
 
 def test_who_was_away_for_longer_than_one_may_be_begins_anew() -> None:

@@ -43,7 +43,7 @@ _ALL = (
     _mutation(
         "resume-by-reset",
         "wsflask/streams/stream.py",
-        "return position <= self._doubtful and self._now() < self._doubtful_until",
+        "return self._lost.has(position, self.reached, self._now())",
         "return True",
         "worker-ended",
         "problems",

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from pymongo.errors import PyMongoError
 
 from ..feed.base import HistoryLost
-from ..feed.positions import moment_before, moment_between, moment_end, moment_of, timestamp_of
+from ..feed.positions import moment_end, moment_of
+from ..outage import log_failure
 from ..protocol.messages import V1, Message
 from .comer import Comer, make_room
 from .history import Stretch
 from .journal import Journal
+from .lost import Lost, seconds_of
 from .missed import Missed
 from .source import Limits, Source
 
@@ -30,12 +32,12 @@ _log = logging.getLogger(__name__)
 CHANNEL = "stream"
 #: Missed messages that are sent before others have their turn, and before the client has to have taken most of them.
 _CHUNK = 100
-#: Seconds in which the history is not asked again for what lies shortly behind a position that it did not tell of.
-_DOUBT = 10.0
 #: Seconds, by the database's clock, that are a moment's absence; who was away for longer waits for those who were not.
 _NEAR = 60
 #: Parts of the past, each of the size that is remembered, that those who come back from far may hold at one time.
 _STRETCHES = 4
+#: Seconds that one waits for such a part; then he comes again, with the same place.
+_LONGEST = 60.0
 #: Clients that are looked after, and messages that they are sent, in one go: about half a millisecond.
 _TURN = 200
 
@@ -84,10 +86,7 @@ class Stream(Generic[Item]):
         self._pause = pause
         self._now = now
         self._journal: Journal[Item] = Journal(settings.stream_history, settings.stream_history_bytes)
-        #: Up to where it is known that the history does not tell, and up to where nobody asks it until some time: who
-        #: comes with old positions, a moment later each time, does not make us search it again and again.
-        self._lost = self._doubtful = ""
-        self._doubtful_until = 0.0
+        self._lost = Lost(name, settings.stream_reach)
         #: Until when nobody reads a part of the past that is too long to be remembered.
         self._rests_until = 0.0
         #: Whether such a part is read next for who has waited longest, and not for who missed most.
@@ -107,7 +106,7 @@ class Stream(Generic[Item]):
         with self._lock:
             self._journal.begin(moment_end(position) if position else "")
             self.reached = self._journal.floor
-            self._lost, self._doubtful = min(self._lost, self.reached), ""
+            self._lost.begin(self.reached)
 
     def add(self, seq: str, item: Item, size: int) -> bool:
         """Note an item that is about to be sent; return whether to: a feed may tell the latest again."""
@@ -177,8 +176,8 @@ class Stream(Generic[Item]):
         if is_first:
             self._wake()
 
-    def catch_up(self) -> bool:
-        """Take those who wait some way further; return whether any are left. May switch."""
+    def catch_up(self) -> int:
+        """Take those who wait some way further; return how many are left. May switch."""
         comers = list(self._comers.values())
         try:
             for comer in comers:
@@ -203,12 +202,15 @@ class Stream(Generic[Item]):
         except Exception:
             self.turn_away()
             raise
-        return bool(self._comers)
+        return len(self._comers)
 
     def turn_away(self) -> None:
         """Have all those come again who wait: they cannot be caught up now."""
+        self._turn_away(list(self._comers.values()))
+
+    def _turn_away(self, comers: Iterable[Comer[Item]]) -> None:
         with self._lock:
-            turned, self._comers = list(self._comers), {}
+            turned = [each.ws for each in comers if self._comers.pop(each.ws, None) is not None]
         self._source.turn_away(turned)
         for ws in turned:
             ws.release()
@@ -232,8 +234,8 @@ class Stream(Generic[Item]):
         deadline, has_learnt = self._now() + self._settings.stream_patience, False
         while before := [comer for comer in comers if self._is_before(comer.position)]:
             until, began = self._journal.floor, self._now()
-            near = [each for each in before if _seconds(until) - _seconds(each.position) <= _NEAR]
-            far = [each for each in before if _seconds(until) - _seconds(each.position) > _NEAR]
+            near = [each for each in before if seconds_of(until) - seconds_of(each.position) <= _NEAR]
+            far = [each for each in before if seconds_of(until) - seconds_of(each.position) > _NEAR]
             is_far = bool(far) and not has_learnt and self._may_be_far(far[0], began, bool(near))
             if not (is_far or near):
                 return
@@ -245,15 +247,15 @@ class Stream(Generic[Item]):
             earliest, has_learnt = min(each.position for each in those), True
             try:
                 stretch = self._source.history(earliest, until)
-            except HistoryLost as error:
-                # Nobody has it searched again and again, a moment later each time: half of the way, then.
-                self._lost = max(self._lost, earliest)
-                self._doubtful_until = self._now() + _DOUBT
+            except HistoryLost:
                 known = [each.position for each in list(self._comers.values()) if self._knows(each)]
-                later = [moment_before(each) for each in known if each > earliest]
-                doubtful = min([moment_between(earliest, until), *later])
-                self._doubtful = until if self._now() >= deadline else doubtful
-                _log.info("the stream %s does not reach back to %s: %s", self.name, earliest, error)
+                self._lost.note(earliest, until, known, self._now(), is_late=self._now() >= deadline)
+                continue
+            except PyMongoError as error:
+                if not is_far:
+                    raise
+                log_failure(_log, error, "the history of the stream %s could not be read", self.name)
+                self._turn_away(those)
                 continue
             finally:
                 if is_far:
@@ -281,9 +283,7 @@ class Stream(Generic[Item]):
 
     def _is_lost(self, position: str) -> bool:
         """Return whether it is known that the history does not tell, or nobody is to ask it."""
-        if position <= self._lost or _seconds(self.reached) - _seconds(position) > self._settings.stream_reach:
-            return True
-        return position <= self._doubtful and self._now() < self._doubtful_until
+        return self._lost.has(position, self.reached, self._now())
 
     def _look_up(self, comers: list[Comer[Item]]) -> None:
         """Find what each of those has missed who do not know it yet, or are in other groups by now."""
@@ -333,7 +333,11 @@ class Stream(Generic[Item]):
             # A reset would tell him again, from where this worker is, what another has told him: he tries again.
             self._source.turn_away([ws])
             return not ws.is_open
-        if comer.todo is None or not self._send_some(comer):
+        if comer.todo is None:
+            if self._now() - comer.got > _LONGEST:
+                self._source.turn_away([ws])
+            return not ws.is_open
+        if not self._send_some(comer):
             return False
         return self._is_at_end(comer) and self._join(comer, "resumed")
 
@@ -390,8 +394,3 @@ class Stream(Generic[Item]):
             "missed": missed,
         }
         ws.send(Message(CHANNEL, payload, seq=self.position))
-
-
-def _seconds(position: str) -> int:
-    """Return when a position was, by the clock of the database."""
-    return timestamp_of(position).time
