@@ -25,6 +25,7 @@ from tests.apps.echo import URI
 from tests.apps.shop import KILL, Order, Shop, Stock
 from tests.harness import Database, wait_until
 from tests.harness.stage import Actor, Stage
+from wsflask.config import Settings
 from wsflask.deadline import TimeIsUp
 from wsflask.documents import (
     AppliedCommand,
@@ -38,7 +39,9 @@ from wsflask.documents import (
 )
 from wsflask.embedded import EmbeddedMongo, find_mongod, free_port, start_child, stop_child
 from wsflask.errors import ConfigError, Refusal
+from wsflask.ledger import Ledger
 from wsflask.service import Service
+from wsflask.services.clipboard import Clipboard
 from wsflask.services.notifier import Notifier
 
 
@@ -73,6 +76,14 @@ def quiet(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 # --- services of one's own
+
+
+def test_a_clipboard_that_is_to_change_within_a_command_is_told_why_it_cannot(database: Database) -> None:
+    clipboard = Clipboard()
+    with pytest.raises(ConfigError, match="transaction"):
+        Ledger(Settings()).once("till", "ada", "c1", lambda: clipboard.clipboard_add("ada", 1))
+
+    assert clipboard.clipboard_add("ada", 1)[0]["data"] == 1
 
 
 def test_a_repeated_command_is_answered_and_not_applied_again(database: Database) -> None:

@@ -20,7 +20,7 @@ from pymongo.read_concern import ReadConcern
 from ..errors import ConfigError
 from .bound import bound_session, leave_out_options
 
-__all__ = ["has_transactions", "majority", "run_in_transaction", "taking_part"]
+__all__ = ["has_transactions", "is_in_transaction", "majority", "run_in_transaction", "taking_part"]
 
 _Result = TypeVar("_Result")
 
@@ -41,8 +41,13 @@ _ABORT = 0.5
 
 def majority() -> dict[str, Any]:
     """Return the write concern for a `save()` that has to last; in a transaction none, for the commit has one."""
+    return {} if is_in_transaction() else {"w": "majority"}
+
+
+def is_in_transaction() -> bool:
+    """Return whether the context has a transaction, in which operations take part without being told to."""
     session = bound_session()
-    return {} if session is not None and session.in_transaction else {"w": "majority"}
+    return session is not None and bool(session.in_transaction)
 
 
 @contextmanager

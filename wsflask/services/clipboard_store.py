@@ -15,7 +15,8 @@ from pymongo.errors import DuplicateKeyError
 
 from ..deadline import TimeIsUp
 from ..documents import KEPT_COMMANDS, ClipboardState
-from ..errors import Refusal
+from ..documents.transactions import is_in_transaction
+from ..errors import ConfigError, Refusal
 from .clipboard_entries import Edit, Raw
 
 __all__ = ["ClipboardStore"]
@@ -72,7 +73,10 @@ class ClipboardStore:
 
         Raises:
             Refusal: conflict, after very many attempts; unavailable, others take too long.
+            ConfigError: there is a transaction; a clipboard is told to its tabs before that is committed.
         """
+        if is_in_transaction():
+            raise ConfigError("a clipboard cannot be changed in a transaction, or within Service.once: change it after")
         with self._alone(user_id, patience):
             for attempt in range(_ATTEMPTS):
                 state = self.load(user_id)
