@@ -28,6 +28,7 @@ ROWS = {
     "protocol": 1,
     "encoding": 1,
     "gather": 1,
+    "gate": 1,
     "documents": 1,
     "transport": 2,
     "feed": 2,

@@ -13,6 +13,7 @@ from flask.sansio.app import App
 
 from .assets import STATIC, TEMPLATES
 from .config import Settings
+from .gate import Gate
 from .identity import Identity
 from .outage import log_failure
 from .session import Sessions, is_signed_in
@@ -20,11 +21,15 @@ from .transport.crew import Crew
 from .transport.handshake import Refused, check_handshake, origin_is_allowed
 from .transport.link import Link, Owner
 from .transport.route import Opening, Options, add_route, is_endpoint
+from .transport.upgrade import is_gone
 from .written import may_have_written
 
 __all__ = ["Door", "make_blueprint"]
 
 _log = logging.getLogger(__name__)
+
+#: Seconds that a handshake may wait for its turn; clients give up by then.
+_PATIENCE = 10.0
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -40,6 +45,8 @@ class Door(Protocol):
     def patience(self) -> float: ...
     def attach(self, app: App) -> None: ...
     def is_full(self) -> str | None: ...
+    @property
+    def gate(self) -> Gate: ...
     def stamp(self, response: Response) -> Response: ...
     @property
     def crew(self) -> Crew: ...
@@ -105,6 +112,15 @@ def _refusal(door: Door) -> Refused | None:
         return refused
     if (full := _full(door)) is not None:
         return full
+    with door.gate.turn(_PATIENCE) as is_in:
+        if not is_in or is_gone(request.environ):
+            return Refused(503, "Too many come at once.", {"Retry-After": "5"})
+        refused = _identify(door)
+    return refused or _full(door)  # Others may have come in meanwhile.
+
+
+def _identify(door: Door) -> Refused | None:
+    """Leave the identity in `g`, or return why there is none."""
     try:
         with pymongo.timeout(door.patience):
             g._wsflask_identity = door.sessions.identify()
@@ -112,7 +128,7 @@ def _refusal(door: Door) -> Refused | None:
         if not log_failure(_log, error, "the user of a handshake could not be found out"):
             return Refused(503, "The user cannot be found out.", {"Retry-After": "5"})
         g._wsflask_identity, g._wsflask_is_away = None, True
-    return _full(door)  # Others may have come in meanwhile.
+    return None
 
 
 def _full(door: Door) -> Refused | None:

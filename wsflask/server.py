@@ -21,6 +21,7 @@ from .documents import RIGHTS_CHANGED, Publication
 from .errors import ConfigError, Refusal
 from .feed import create_bus
 from .feed.base import Feed
+from .gate import Gate
 from .hooks import call_each, greet
 from .hub import Hub, turn_away
 from .identity import Identity
@@ -70,6 +71,8 @@ class WebSocketServer:
         self.hub = Hub()
         #: Those that are no longer in the hub, and not yet closed.
         self.closing: set[Connection] = set()
+        #: Where handshakes wait until their users are looked up.
+        self.gate = Gate(Settings().handshakes_at_once)
         #: The greenlets that handle what clients send.
         self.crew = Crew()
         #: The settings of the application.
@@ -123,7 +126,7 @@ class WebSocketServer:
             raise ConfigError("wsflask serves Flask applications")
         self.stop()
         app.extensions["wsflask"] = self
-        self._app, self.settings = app, settings
+        self._app, self.settings, self.gate = app, settings, Gate(settings.handshakes_at_once)
         self.bus = create_bus(settings, self.secret, self._relay.hear)
         self._contexts = Contexts(app)
         self._dispatcher = Dispatcher(self, settings)
@@ -252,7 +255,8 @@ class WebSocketServer:
         """Return why no further client is taken now, or None."""
         if self._life.is_draining:
             return "The server restarts."
-        is_full = len(self.hub) + len(self.hub.arriving) >= self.settings.max_connections
+        coming = len(self.hub.arriving) + len(self.gate)
+        is_full = len(self.hub) + coming >= self.settings.max_connections
         return "The server is full." if is_full else None
 
     def left(self, ws: Connection) -> bool:

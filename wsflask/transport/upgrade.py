@@ -18,7 +18,7 @@ from .crew import Crew
 from .link import Link, Owner
 from .parked import ParkedLink
 
-__all__ = ["PywsgiResponse", "accept_key", "set_nodelay", "socket_to_park", "take_over"]
+__all__ = ["PywsgiResponse", "accept_key", "is_gone", "set_nodelay", "socket_to_park", "take_over"]
 
 #: RFC 6455 section 1.3.
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -38,6 +38,17 @@ def socket_to_park(environ: Mapping[str, Any]) -> Any:
         body = environ["wsgi.input"]
         sock = getattr(getattr(getattr(body, "rfile", body), "raw", None), "_sock", None)
     return None if isinstance(sock, ssl.SSLSocket) else sock
+
+
+def is_gone(environ: Mapping[str, Any]) -> bool:
+    """Return whether the peer of a request has closed its connection, as far as one can look without waiting."""
+    sock = getattr(socket_to_park(environ), "_sock", None)
+    if sock is None:
+        return False
+    try:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError)
 
 
 def take_over(
