@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-
+from ..oplog import latest, roll_over
 from ..rows import row
 from ..stand import Needs, Stand
 from ..trial import Trial
@@ -56,14 +55,7 @@ def absent(stand: Stand, trial: Trial) -> None:
 def beyond(stand: Stand, trial: Trial) -> None:
     stand.wait(3)
     names = _leave(stand)
-    oplog, fill = stand.client["local"]["oplog.rs"], stand.client["fill"]["fill"]
-    latest = oplog.find_one(sort=[("$natural", -1)])
-    assert latest is not None
-    is_gone, deadline = False, time.monotonic() + 60
-    while not is_gone and time.monotonic() < deadline:
-        fill.insert_many([{"x": "x" * 100_000} for _ in range(100)])
-        first = oplog.find_one(sort=[("$natural", 1)])
-        is_gone = first is not None and first["ts"] > latest["ts"]
+    is_gone = roll_over(stand.client, latest(stand.client))
     trial.saw("the history begins after they left", is_gone)
     # What a worker remembers goes further back than the database: it has to be another one.
     for pid in stand.workers():

@@ -9,6 +9,7 @@ from typing import Any
 
 from pymongo import WriteConcern
 
+from ..oplog import latest, roll_over
 from ..rows import row
 from ..stand import Needs, Stand
 from ..trial import Trial
@@ -27,16 +28,9 @@ _HOLDS = "recognised; reset and fresh load; other streams unaffected"
 def roll(stand: Stand, trial: Trial) -> None:
     stand.wait(3)
     pid = stand.workers()[0]
-    oplog, fill = stand.client["local"]["oplog.rs"], stand.client["fill"]["fill"]
-    latest = oplog.find_one(sort=[("$natural", -1)])
-    assert latest is not None
+    stopped = latest(stand.client)
     os.kill(pid, signal.SIGSTOP)
-    is_gone = False
-    deadline = time.monotonic() + 60
-    while not is_gone and time.monotonic() < deadline:
-        fill.insert_many([{"x": "x" * 100_000} for _ in range(100)])
-        first = oplog.find_one(sort=[("$natural", 1)])
-        is_gone = first is not None and first["ts"] > latest["ts"]
+    is_gone = roll_over(stand.client, stopped)
     os.kill(pid, signal.SIGCONT)
     stand.wait(8)
     trial.saw("the history now begins after the worker was stopped", is_gone)
