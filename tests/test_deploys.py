@@ -286,7 +286,7 @@ def test_who_does_not_read_holds_up_no_deploy(
         frames, rest = server_frames(slow.read_to_end())
 
     assert status == 0
-    assert took < (1.5 + 1.0) * 1000 * MS
+    assert took < (1.5 + 3.0) * 1000 * MS  # gunicorn itself would wait for ten
     assert 0 < len(numbers_of(frames)) < 100
     assert numbers_of(frames) == list(range(len(numbers_of(frames))))
     assert rest
