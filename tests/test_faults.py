@@ -32,6 +32,7 @@ def run(*arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_nothing_is_lost_surfaced_twice_out_of_order_or_leaked_under_faults(tmp_path: Path) -> None:
     path = tmp_path / "report.md"
