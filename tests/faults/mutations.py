@@ -63,9 +63,6 @@ _ALL = (
         "whole-frames-later", _OUTBOX, "self._sent = count", "self._sent = 0", "stalling-readers", "corrupt"
     ),
     _mutation(
-        "counted-bytes", _OUTBOX, "        self.size -= count\n", "", "stalling-readers", "problems"
-    ),
-    _mutation(
         "cut-at-a-border", _OUTBOX, "begun = self._sent + self._leaving", "begun = 0", "stalling-readers", "problems"
     ),
     _mutation(
