@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..protocol.messages import Message
+from . import history
 from .history import Stretch
 from .missed import Addressed
 
@@ -52,13 +53,9 @@ class Source(Protocol[Item]):
         """Have clients come again that cannot be caught up now."""
 
 
-class Limits(Protocol):
+class Limits(history.Limits, Protocol):
     """The settings of a stream."""
 
-    @property
-    def stream_history(self) -> int: ...
-    @property
-    def stream_history_bytes(self) -> int: ...
     @property
     def stream_reach(self) -> float: ...
     @property
