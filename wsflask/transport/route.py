@@ -90,7 +90,11 @@ def add_route(
         set_nodelay(sock)
         link = ThreadedLink(sock)
         link.owner = open_connection()(link, is_compressed=False)
-        link.serve()
+        try:
+            link.serve()
+        finally:
+            if ws.mode == "gevent":
+                sock.close()  # a duplicate that simple-websocket has made
 
     theirs = _view_of_flask_sock(path, websocket)
 
