@@ -178,6 +178,25 @@ def test_workers_are_replaced_after_different_numbers_of_requests(servers: harne
     assert given == "{1000}"
 
 
+@pytest.mark.parametrize(
+    ("own", "threshold", "is_frozen"),
+    [("", 10_000, True), ("gc.set_threshold(50_000)", 50_000, True), ("gc.disable()", 700, False)],
+    ids=["as Python has it", "a threshold of its own", "switched off"],
+)
+def test_a_worker_looks_for_garbage_less_often(
+    servers: harness.Servers, own: str, threshold: int, *, is_frozen: bool
+) -> None:
+    printed = servers.run_python(
+        "import gc, types; from wsflask.gunicorn import post_worker_init\n"
+        f"gc.set_threshold(700); {own}\n"
+        "cfg = types.SimpleNamespace(max_requests=0, max_requests_jitter=0)\n"
+        "post_worker_init(types.SimpleNamespace(cfg=cfg, handle_exit=lambda *_: None))\n"
+        "print(gc.get_threshold()[0], gc.get_freeze_count() > 1000, sep='\\n')"
+    )
+
+    assert printed.split() == [str(threshold), str(is_frozen)]
+
+
 def test_a_worker_whose_loop_hangs_tells_its_clients_before_it_is_killed(
     start: Start, crowd: Callable[..., list[WebSocketClient]]
 ) -> None:

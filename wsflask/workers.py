@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -13,6 +14,8 @@ from typing import Any, Protocol
 
 __all__ = ["Leaver", "adopt", "end", "forget", "give_up", "gunicorn_worker", "note", "when_stopped"]
 
+#: New objects after which Python looks for garbage among them: at most a few megabytes.
+_YOUNG = 10_000
 #: Seconds between two looks at whether the worker is told to stop.
 _LOOK = 0.1
 
@@ -52,13 +55,29 @@ def adopt(worker: Any) -> None:
     if worker.cfg.max_requests and not worker.cfg.max_requests_jitter:
         # All workers get about as many requests: without it they would be replaced at the same time.
         worker.max_requests += random.randint(0, worker.cfg.max_requests // 2)
+    _tend_garbage()
+
+
+def _tend_garbage() -> None:
+    """Collect garbage less often, and leave what the application has loaded out of it.
+
+    Each connection lives for hours and is some fifty objects. With Python's own threshold of 700 the collector looks at
+    all of them again and again while thousands connect: a tenth of the time that this takes. What an application has
+    set is only ever raised.
+    """
+    young, *older = gc.get_threshold()
+    if gc.isenabled() and young:
+        gc.set_threshold(max(young, _YOUNG), *older)
+        gc.collect()
+        gc.freeze()
 
 
 def gunicorn_worker() -> Any:
     """Return the gunicorn worker this process is, or None; without the hook it is the owner of the SIGTERM handler."""
     pid, worker = _adopted
-    if pid != os.getpid():
-        worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if pid == os.getpid():
+        return worker
+    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return worker if hasattr(worker, "alive") else None
 
 
