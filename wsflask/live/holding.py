@@ -9,8 +9,9 @@ from .view import Loaded, View
 
 __all__ = ["Holding"]
 
-#: Seconds that rows are held after they were used last, and at most.
-_SECONDS, _LONGEST = 2.0, 20.0
+#: Seconds that rows are held after they were used last, and at most. Thousands who come at once are all accepted before
+#: most of them are let in, which takes some seconds.
+_SECONDS, _LONGEST = 5.0, 20.0
 
 
 @dataclass(slots=True)
