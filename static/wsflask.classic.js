@@ -1699,7 +1699,7 @@ class Streams {
 
 
 /** A handshake may take this long, welcome included. */
-const CONNECTING_MS = 10_000;
+const CONNECTING_MS = 20_000;
 /** A connection that was open this long was healthy: the next wait starts small again. */
 const HEALTHY_MS = 5_000;
 /** After one and a half heartbeats without a word the client asks, and waits this long for a sign of life. */

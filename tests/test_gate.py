@@ -14,13 +14,15 @@ def test_more_than_there_are_places_wait_in_the_order_in_which_they_came() -> No
 
     def come(number: int) -> None:
         nonlocal most
-        with gate.turn(5.0) as is_in:
-            assert is_in
-            inside.append(number)
-            most = max(most, len(inside))
-            seen.append(number)
-            gevent.sleep(0.01)
-            inside.remove(number)
+        turn = gate.enter(5.0)
+        assert turn
+        inside.append(number)
+        most = max(most, len(inside))
+        seen.append(number)
+        gevent.sleep(0.01)
+        inside.remove(number)
+        turn.end()
+        turn.end()  # gives no second place
 
     gevent.joinall([gevent.spawn(come, number) for number in range(9)], raise_error=True)
 
@@ -34,31 +36,30 @@ def test_who_has_waited_for_too_long_gives_up_and_keeps_nobody_from_a_place() ->
     told: list[bool] = []
 
     def come(timeout: float) -> None:
-        with gate.turn(timeout) as is_in:
-            told.append(is_in)
+        turn = gate.enter(timeout)
+        told.append(turn is not None)
+        if turn:
+            turn.end()
 
-    with gate.turn(1.0):
-        late, patient = gevent.spawn(come, 0.02), gevent.spawn(come, 5.0)
-        late.join()
-        assert told == [False]
+    first = gate.enter(1.0)
+    late, patient = gevent.spawn(come, 0.02), gevent.spawn(come, 5.0)
+    late.join()
+    assert told == [False]
+    assert first
+    first.end()
     patient.join()
 
     assert told == [False, True]
-    with gate.turn(0.0) as is_in:
-        assert is_in
+    assert gate.enter(0.0)
 
 
 def test_who_is_killed_while_waiting_takes_no_place() -> None:
     gate = Gate(1)
+    first = gate.enter(1.0)
+    waiter = gevent.spawn(gate.enter, 5.0)
+    assert wait_until(lambda: len(gate) == 1)
+    waiter.kill()
+    assert first
+    first.end()
 
-    def come() -> None:
-        with gate.turn(5.0):
-            raise AssertionError
-
-    with gate.turn(1.0):
-        waiter = gevent.spawn(come)
-        assert wait_until(lambda: len(gate) == 1)
-        waiter.kill()
-
-    with gate.turn(0.0) as is_in:
-        assert is_in
+    assert gate.enter(0.0)

@@ -43,6 +43,7 @@ ROWS = {
     "services": 6,
     "live": 6,
     "dispatch": 6,
+    "lobby": 6,
     "roster": 6,
     "session": 6,
     "written": 6,

@@ -10,31 +10,29 @@ from typing import Any, Protocol
 import pymongo
 from flask import Blueprint, Response, g, request
 from flask.sansio.app import App
+from flask.sansio.blueprints import BlueprintSetupState
 
 from .assets import STATIC, TEMPLATES
 from .config import Settings
-from .gate import Gate
 from .identity import Identity
+from .lobby import Host, Lobby, check_room, leave
 from .outage import log_failure
 from .session import Sessions, is_signed_in
 from .transport.crew import Crew
-from .transport.handshake import Refused, check_handshake, origin_is_allowed
+from .transport.handshake import Refused, answer, check_handshake, origin_is_allowed
 from .transport.link import Link, Owner
 from .transport.route import Opening, Options, add_route, is_endpoint
-from .transport.upgrade import is_gone
 from .written import may_have_written
 
 __all__ = ["Door", "make_blueprint"]
 
 _log = logging.getLogger(__name__)
 
-#: Seconds that a handshake may wait for its turn; clients give up by then.
-_PATIENCE = 10.0
-
+_PATH = "/ws"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
-class Door(Protocol):
+class Door(Host, Protocol):
     """The server, as its blueprint sees it."""
 
     @property
@@ -44,9 +42,6 @@ class Door(Protocol):
     @property
     def patience(self) -> float: ...
     def attach(self, app: App) -> None: ...
-    def is_full(self) -> str | None: ...
-    @property
-    def gate(self) -> Gate: ...
     def stamp(self, response: Response) -> Response: ...
     @property
     def crew(self) -> Crew: ...
@@ -66,6 +61,7 @@ def make_blueprint(door: Door) -> Blueprint:
         template_folder=str(TEMPLATES),
     )
     blueprint.record_once(lambda state: door.attach(state.app))
+    blueprint.record(functools.partial(_add_lobby, door))
 
     @blueprint.before_app_request
     def _name_session() -> None:
@@ -82,11 +78,12 @@ def make_blueprint(door: Door) -> Blueprint:
         if not is_endpoint("websocket"):
             return None
         refused = _refusal(door)
-        return _answer(refused) if refused is not None else None
+        leave(request.environ)
+        return answer(refused) if refused is not None else None
 
-    @blueprint.route("/ws", websocket=False, methods=_METHODS, endpoint="no_websocket")
+    @blueprint.route(_PATH, websocket=False, methods=_METHODS, endpoint="no_websocket")
     def _no_websocket() -> Response:
-        return _answer(check_handshake(request.environ) or Refused(400, "A WebSocket handshake is expected."))
+        return answer(check_handshake(request.environ) or Refused(400, "A WebSocket handshake is expected."))
 
     def open_connection() -> Opening:
         accept = functools.partial(door.accept, is_away=g.get("_wsflask_is_away", False))
@@ -95,8 +92,13 @@ def make_blueprint(door: Door) -> Blueprint:
     def options() -> Options:
         return Options(door.settings.transport, door.settings.compression)
 
-    add_route(blueprint, "/ws", "websocket", open_connection, options, door.crew)
+    add_route(blueprint, _PATH, "websocket", open_connection, options, door.crew)
     return blueprint
+
+
+def _add_lobby(door: Door, state: BlueprintSetupState) -> None:
+    app: Any = state.app
+    app.wsgi_app = Lobby(app.wsgi_app, door, f"{(state.url_prefix or '').rstrip('/')}{_PATH}")
 
 
 def _accept(
@@ -107,16 +109,8 @@ def _accept(
 
 def _refusal(door: Door) -> Refused | None:
     """Return why this handshake is refused, or None, with the identity left in `g`."""
-    refused = check_handshake(request.environ) or _check_origin(door.settings)
-    if refused is not None:
-        return refused
-    if (full := _full(door)) is not None:
-        return full
-    with door.gate.turn(_PATIENCE) as is_in:
-        if not is_in or is_gone(request.environ):
-            return Refused(503, "Too many come at once.", {"Retry-After": "5"})
-        refused = _identify(door)
-    return refused or _full(door)  # Others may have come in meanwhile.
+    refused = check_handshake(request.environ) or _check_origin(door.settings) or _identify(door)
+    return refused or check_room(door)  # Others may have come in meanwhile.
 
 
 def _identify(door: Door) -> Refused | None:
@@ -131,11 +125,6 @@ def _identify(door: Door) -> Refused | None:
     return None
 
 
-def _full(door: Door) -> Refused | None:
-    reason = door.is_full()
-    return Refused(503, reason, {"Retry-After": "2"}) if reason is not None else None
-
-
 def _check_origin(settings: Settings) -> Refused | None:
     origin = request.environ.get("HTTP_ORIGIN")
     if origin is None:
@@ -146,7 +135,3 @@ def _check_origin(settings: Settings) -> Refused | None:
         _log.warning("a handshake from origin %r to %r was refused; see WSFLASK_ORIGINS", origin[:200], request.host)
         return Refused(403, "This origin is not allowed.")
     return None
-
-
-def _answer(refused: Refused) -> Response:
-    return Response(refused.text, refused.status, dict(refused.headers), mimetype="text/plain")

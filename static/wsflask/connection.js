@@ -9,7 +9,7 @@ import { CLOSE_CODES, RESERVED, SUBPROTOCOL, isFinal } from "./protocol.js";
 import { Streams } from "./streams.js";
 
 /** A handshake may take this long, welcome included. */
-export const CONNECTING_MS = 10_000;
+export const CONNECTING_MS = 20_000;
 /** A connection that was open this long was healthy: the next wait starts small again. */
 export const HEALTHY_MS = 5_000;
 /** After one and a half heartbeats without a word the client asks, and waits this long for a sign of life. */

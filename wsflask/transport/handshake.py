@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask import Response
+
 from ..protocol.codes import SUBPROTOCOL
 from ..protocol.messages import PLAIN, V1
 
-__all__ = ["Refused", "check_handshake", "form_of", "origin_is_allowed"]
+__all__ = ["Refused", "answer", "check_handshake", "form_of", "origin_is_allowed"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -25,6 +27,11 @@ class Refused:
     status: int
     text: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def answer(refused: Refused) -> Response:
+    """Return the response that says so."""
+    return Response(refused.text, refused.status, dict(refused.headers), mimetype="text/plain")
 
 
 def check_handshake(environ: Mapping[str, Any]) -> Refused | None:

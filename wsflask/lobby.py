@@ -1,0 +1,78 @@
+"""Where handshakes wait for their turn: before Flask, so that waiting costs little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from .gate import Gate
+from .transport.handshake import Refused, answer
+from .transport.upgrade import is_gone
+
+__all__ = ["Host", "Lobby", "check_room", "leave"]
+
+#: Seconds that a handshake may wait: clients give up by then.
+_PATIENCE = 20.0
+#: Where a request keeps its turn.
+_TURN = "wsflask.turn"
+_CROWDED = Refused(503, "Too many come at once.", {"Retry-After": "5"})
+
+_WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+class Host(Protocol):
+    """The server, as its lobby sees it."""
+
+    @property
+    def gate(self) -> Gate: ...
+    def is_full(self) -> str | None: ...
+
+
+class Lobby:
+    """WSGI middleware: hands handshakes on to the application when it is their turn, all other requests at once.
+
+    A crowd comes when a worker was restarted. A request that the application has begun with has cost most of what it
+    will, and holds a hundred objects: waiting, it would weigh on the others, and have cost that in vain if its client
+    gives up.
+
+    Args:
+        application: the next one.
+        host: whose gate it is.
+        path: of the handshakes, as in PATH_INFO.
+    """
+
+    def __init__(self, application: _WSGI, host: Host, path: str) -> None:
+        self._application = application
+        self._host = host
+        self._path = path
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") != self._path or "HTTP_UPGRADE" not in environ:
+            return self._application(environ, start_response)
+        if (refused := check_room(self._host)) is not None:
+            return answer(refused)(environ, start_response)
+        turn = self._host.gate.enter(_PATIENCE)
+        if turn is None:
+            return answer(_CROWDED)(environ, start_response)
+        try:
+            # It may have become full, or begun to drain, meanwhile.
+            refused = _CROWDED if is_gone(environ) else check_room(self._host)
+            if refused is not None:
+                return answer(refused)(environ, start_response)
+            environ[_TURN] = turn
+            return self._application(environ, start_response)
+        finally:
+            turn.end()
+
+
+def check_room(host: Host) -> Refused | None:
+    """Return why no further client is taken now, or None."""
+    reason = host.is_full()
+    return Refused(503, reason, {"Retry-After": "2"}) if reason is not None else None
+
+
+def leave(environ: Mapping[str, Any]) -> None:
+    """Let the next one in: this one has been looked at, and may stay for as long as its socket lives."""
+    turn = environ.get(_TURN)
+    if turn is not None:
+        turn.end()
