@@ -561,9 +561,42 @@ def test_an_identity_knows_when_its_cookie_expires(site: Site) -> None:
 def test_who_was_remembered_and_came_with_a_cookie_that_is_over_is_not_sent_away(site: Site) -> None:
     browser = site.app.test_client()
     browser.get("/login/ada?remember=1")
-    site.app.permanent_session_lifetime = datetime.timedelta(seconds=-1)
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=-5)
 
     identity = site.identify(cookie_of(browser))
+
+    assert identity is not None
+    assert identity.expires == math.inf
+
+
+def test_a_cookie_in_its_last_second_expires_too(site: Site) -> None:
+    """Flask reckons in whole seconds: it accepts one that is over by less than one."""
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=0)
+    time.sleep(1.01 - time.time() % 1)  # so that the second lasts
+
+    identity = site.identify(cookie_of(site.browser("ada")))
+
+    assert identity is not None
+    assert identity.expires <= time.monotonic() + 1
+
+
+def test_a_user_loader_that_outlasts_the_session_makes_it_no_longer(site: Site) -> None:
+    site.app.permanent_session_lifetime = datetime.timedelta(seconds=100)
+    cookie = cookie_of(site.browser("ada"))
+    with site.app.test_request_context("/wsflask/ws", headers={"Cookie": cookie}):
+        flask.g._wsflask_began = time.monotonic() - 105
+        site.app.permanent_session_lifetime = datetime.timedelta(seconds=-5)
+        identity = site.server.sessions.identify()
+
+    assert identity is not None
+    assert identity.expires < time.monotonic()
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "a.b", "a.b.c", "a.!.c", "e30.é.c", f"e30.{'A' * 400}.c", "e30.AAAA.c"])
+def test_a_cookie_of_another_make_tells_nothing_and_harms_nobody(site: Site, cookie: str) -> None:
+    site.login.request_loader(lambda _: Staff(name="ada"))
+
+    identity = site.identify(f"session={cookie}")
 
     assert identity is not None
     assert identity.expires == math.inf

@@ -15,7 +15,7 @@ from flask.sansio.blueprints import BlueprintSetupState
 from .assets import STATIC, TEMPLATES
 from .config import Settings
 from .identity import Identity
-from .lobby import Host, Lobby, check_room, leave
+from .lobby import Host, Lobby, check_room, enter, leave
 from .outage import log_failure
 from .session import Sessions, is_signed_in
 from .transport.crew import Crew
@@ -78,7 +78,6 @@ def make_blueprint(door: Door) -> Blueprint:
         if not is_endpoint("websocket"):
             return None
         refused = _refusal(door)
-        leave(request.environ)
         return answer(refused) if refused is not None else None
 
     @blueprint.route(_PATH, websocket=False, methods=_METHODS, endpoint="no_websocket")
@@ -109,7 +108,11 @@ def _accept(
 
 def _refusal(door: Door) -> Refused | None:
     """Return why this handshake is refused, or None, with the identity left in `g`."""
-    refused = check_handshake(request.environ) or _check_origin(door.settings) or _identify(door)
+    environ = request.environ
+    try:
+        refused = check_handshake(environ) or _check_origin(door.settings) or enter(door, environ) or _identify(door)
+    finally:
+        leave(environ)
     return refused or check_room(door)  # Others may have come in meanwhile.
 
 

@@ -48,9 +48,9 @@ class Settings:
     max_connections: int = 16_000
     #: Open connections a user may have in one process; one more is closed 4504.
     connections_per_user: int = 20
-    #: Handshakes whose users are looked up at the same time: each may query the database, whose pool has 100
-    #: connections by default, and others need some of them. The rest wait for their turn, and are dropped when their
-    #: clients give up.
+    #: Handshakes that the application is busy with at the same time, its hooks and the look at the user: each may query
+    #: the database, whose pool has 100 connections by default, and others need some of them. The rest wait for their
+    #: turn, before Flask has begun with them, and are dropped when their clients give up.
     handshakes_at_once: int = 50
     #: Clients that services greet at the same time, the others wait for their turn: each greeting may query the
     #: database, whose pool has 100 connections by default. Thousands come at once when a worker was restarted.

@@ -38,7 +38,7 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Know from gunicorn itself when the worker is told to stop; space out the ends of --max-requests."""
+    """Know from gunicorn itself when the worker is told to stop; space out the ends of --max-requests; tend garbage."""
     adopt(worker)
 
 

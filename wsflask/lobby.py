@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from .gate import Gate
-from .transport.handshake import Refused, answer
+from .transport.handshake import Refused, answer, check_handshake
 from .transport.upgrade import is_gone
 
-__all__ = ["Host", "Lobby", "check_room", "leave"]
+__all__ = ["Host", "Lobby", "check_room", "enter", "leave"]
 
-#: Seconds that a handshake may wait: clients give up by then.
-_PATIENCE = 20.0
+#: Seconds that a handshake may wait: clients give up after 20, with all that comes behind it.
+_PATIENCE = 18.0
 #: Where a request keeps its turn.
 _TURN = "wsflask.turn"
 _CROWDED = Refused(503, "Too many come at once.", {"Retry-After": "5"})
@@ -47,22 +47,32 @@ class Lobby:
         self._path = path
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != self._path or "HTTP_UPGRADE" not in environ:
+        if environ.get("PATH_INFO") != self._path or _TURN in environ or check_handshake(environ) is not None:
             return self._application(environ, start_response)
-        if (refused := check_room(self._host)) is not None:
-            return answer(refused)(environ, start_response)
-        turn = self._host.gate.enter(_PATIENCE)
-        if turn is None:
-            return answer(_CROWDED)(environ, start_response)
         try:
-            # It may have become full, or begun to drain, meanwhile.
-            refused = _CROWDED if is_gone(environ) else check_room(self._host)
+            refused = enter(self._host, environ)
             if refused is not None:
                 return answer(refused)(environ, start_response)
-            environ[_TURN] = turn
             return self._application(environ, start_response)
         finally:
-            turn.end()
+            leave(environ)
+
+
+def enter(host: Host, environ: dict[str, Any]) -> Refused | None:
+    """Wait for the turn of this handshake, to be ended by `leave`, or return why it is refused. May switch.
+
+    One that has its turn has not to wait again: a lobby that stands elsewhere than its route is none.
+    """
+    if _TURN in environ:
+        return None
+    if (refused := check_room(host)) is not None:
+        return refused
+    turn = host.gate.enter(_PATIENCE)
+    if turn is None:
+        return _CROWDED
+    environ[_TURN] = turn
+    # It may have become full, or begun to drain, meanwhile.
+    return _CROWDED if is_gone(environ) else check_room(host)
 
 
 def check_room(host: Host) -> Refused | None:
@@ -72,7 +82,7 @@ def check_room(host: Host) -> Refused | None:
 
 
 def leave(environ: Mapping[str, Any]) -> None:
-    """Let the next one in: this one has been looked at, and may stay for as long as its socket lives."""
+    """Let the next one in, if this one has its turn: who is known may stay for as long as its socket lives."""
     turn = environ.get(_TURN)
     if turn is not None:
         turn.end()

@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 _KEY = "_wsflask"
 #: Sets of groups that users share in memory, those of the latest handshakes.
 _GROUP_SETS = 1000
+#: Seconds by which the age of a cookie may differ from what itsdangerous reckons, in whole ones.
+_ROUNDING = 2.0
 #: A number of these takes 32 bytes.
 _SIXTY_BITS = (1 << 60) - 1
 _Groups = Callable[[Any], Iterable[str]]
@@ -79,20 +81,22 @@ class Sessions:
         """Return the monotonic time at which Flask's cookie of the session expires, a second late at most.
 
         It is `payload.timestamp.signature`, as itsdangerous' TimestampSigner makes them. Flask has checked the last two
-        when it opened the session: to do so again would be a twentieth of a connect.
+        when it opened the session, or has ignored the cookie: to do so again would be a twentieth of a connect. What a
+        cookie that was ignored says can only bring the end of the socket nearer.
         """
         interface, lifetime = self._app.session_interface, self._app.permanent_session_lifetime.total_seconds()
         if not isinstance(interface, SecureCookieSessionInterface):
             return math.inf
         cookie = flask.request.cookies.get(interface.get_cookie_name(self._app), "")
+        now = time.monotonic()
         try:
-            signed = int.from_bytes(base64_decode(cookie.split(".")[-2]), "big")
-        except (IndexError, BadData):
+            left = int.from_bytes(base64_decode(cookie.split(".")[-2]), "big") + lifetime - time.time()
+        except (IndexError, BadData, OverflowError):
             return math.inf  # no cookie: he was remembered, or signs in with each request
-        left = signed + lifetime - time.time()
-        if not 0 <= left <= lifetime + 1:
+        at_first = left + now - flask.g.get("_wsflask_began", now)
+        if at_first < -_ROUNDING or left > lifetime + _ROUNDING:
             return math.inf  # a cookie that Flask has not accepted
-        return _whole(math.ceil(time.monotonic() + left))
+        return _whole(math.ceil(now + left))
 
     def name_session(self) -> None:
         """Give a session from before wsflask was there its name; called before every request of the application."""

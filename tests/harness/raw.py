@@ -105,6 +105,10 @@ class RawClient:
         self.socket.sendall(then)
         return head
 
+    def ask(self, port: int, path: str = "/wsflask/ws") -> None:
+        """Begin a handshake; `read_head` returns the answer."""
+        self.socket.sendall(handshake_request(port, path=path))
+
     def read_head(self) -> bytes:
         """Return an answer's head, to the empty line."""
         while b"\r\n\r\n" not in self.rest:

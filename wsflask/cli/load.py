@@ -23,7 +23,7 @@ from .target import Target
 __all__ = ["Load", "Plan"]
 
 #: Seconds for a connection to be welcomed; for the last pings to be answered; for the server's goodbyes.
-_WELCOME, _ANSWER, _GOODBYE = 10.0, 2.0, 5.0
+_WELCOME, _ANSWER, _GOODBYE = 20.0, 2.0, 5.0
 
 
 @dataclass(frozen=True, slots=True)

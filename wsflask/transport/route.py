@@ -89,12 +89,12 @@ def add_route(
             after_this_request(lambda _: PywsgiResponse())
         set_nodelay(sock)
         link = ThreadedLink(sock)
-        link.owner = open_connection()(link, is_compressed=False)
         try:
+            link.owner = open_connection()(link, is_compressed=False)
             link.serve()
         finally:
             if ws.mode == "gevent":
-                sock.close()  # a duplicate that simple-websocket has made
+                sock.close()  # a duplicate that simple-websocket has made; of TLS the socket itself
 
     theirs = _view_of_flask_sock(path, websocket)
 
