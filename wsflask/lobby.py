@@ -61,7 +61,8 @@ class Lobby:
 def enter(host: Host, environ: dict[str, Any]) -> Refused | None:
     """Wait for the turn of this handshake, to be ended by `leave`, or return why it is refused. May switch.
 
-    One that has its turn has not to wait again: a lobby that stands elsewhere than its route is none.
+    To be called again where the application looks at the handshake: not every one has come by the lobby (werkzeug takes
+    "//wsflask/ws" for the same path), and one that has does not wait again.
     """
     if _TURN in environ:
         return None
