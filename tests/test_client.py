@@ -201,15 +201,15 @@ def test_who_signs_out_is_closed_for_good(ann: BrowserContext, server: harness.W
 def test_a_network_that_was_away_is_noticed_by_the_page(ann: BrowserContext, server: harness.WebServer) -> None:
     page = open_page(ann, server, "module")
 
-    os.kill(server.process.pid, signal.SIGSTOP)
+    harness.freeze(server.process.pid)
     workers = server.workers()
     try:
         for worker in workers:
-            os.kill(worker, signal.SIGSTOP)
+            harness.freeze(worker)
         page.evaluate("window.dispatchEvent(new Event('online'))")
         page.wait_for_function("ws.state !== 'open'", timeout=8_000)
     finally:
         for pid in [*workers, server.process.pid]:
-            os.kill(pid, signal.SIGCONT)
+            harness.thaw(pid)
 
     page.wait_for_function("ws.state === 'open'")

@@ -600,13 +600,13 @@ def test_the_history_of_a_frozen_database_is_not_waited_for(own_mongo: EmbeddedM
         wait_until(lambda: feed.position > since)
         assert len(feed.touches(Gate, since, feed.position, 10)) == 1
         assert own_mongo.pid is not None
-        os.kill(own_mongo.pid, signal.SIGSTOP)
+        harness.freeze(own_mongo.pid)
         began = time.monotonic()
         try:
             with pytest.raises((HistoryLost, PyMongoError)):
                 feed.touches(Gate, since, feed.position, 10)
         finally:
-            os.kill(own_mongo.pid, signal.SIGCONT)
+            harness.thaw(own_mongo.pid)
 
         assert time.monotonic() - began < PATIENCE
         assert len(feed.touches(Gate, since, feed.position, 10)) == 1

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -340,14 +338,14 @@ def test_a_load_does_not_wait_for_a_frozen_database(own_mongo: EmbeddedMongo) ->
     assert len(load_rows(query, settings).rows) == 1
     assert own_mongo.pid is not None
 
-    os.kill(own_mongo.pid, signal.SIGSTOP)
+    harness.freeze(own_mongo.pid)
     began = time.monotonic()
-    woken = gevent.spawn_later(harness.PATIENCE, os.kill, own_mongo.pid, signal.SIGCONT)
+    woken = gevent.spawn_later(harness.PATIENCE, harness.thaw, own_mongo.pid)
     try:
         with pytest.raises(PyMongoError):
             load_rows(query, settings)
         assert time.monotonic() - began < harness.PATIENCE / 2
     finally:
         woken.kill()
-        os.kill(own_mongo.pid, signal.SIGCONT)
+        harness.thaw(own_mongo.pid)
         harness.disconnect()

@@ -139,14 +139,14 @@ def test_a_worker_that_was_frozen_writes_its_entries_again(room: Room) -> None:
     room.fill()
     frozen, other = room.server.workers()
 
-    os.kill(frozen, signal.SIGSTOP)
+    harness.freeze(frozen)
     try:
         everybody = set(room.clients)
         observer = wait_until(lambda: next((u for u in room.clients if room.left(u)), None), timeout=20)
         absent = set(room.left(observer))
         assert absent < everybody
     finally:
-        os.kill(frozen, signal.SIGCONT)
+        harness.thaw(frozen)
 
     wait_until(lambda: all(room.known_to(user) == everybody for user in everybody), what="all of them to be back")
     assert other in room.server.workers()
@@ -206,11 +206,11 @@ def test_nobody_leaves_while_the_store_is_away(
     pid = own_redis.pid if is_redis else own_mongo.pid
     assert pid is not None
 
-    os.kill(pid, signal.SIGSTOP)
+    harness.freeze(pid)
     try:
         time.sleep(14)  # longer than a lease
     finally:
-        os.kill(pid, signal.SIGCONT)
+        harness.thaw(pid)
     time.sleep(6)
     assert all(room.left(user) == [] for user in room.clients)
 

@@ -63,8 +63,14 @@ class Worker:
     def ids(self) -> list[int]:
         return [line["id"] for line in self.told]
 
-    def send(self, number: int) -> None:
-        self.process.send_signal(number)
+    def kill(self) -> None:
+        self.process.kill()
+
+    def freeze(self) -> None:
+        harness.freeze(self.process.pid)
+
+    def thaw(self) -> None:
+        harness.thaw(self.process.pid)
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -171,7 +177,7 @@ def test_a_relay_that_is_killed_loses_nothing(world: World) -> None:
     world.start(3)
     relay = world.relay
     gevent.sleep(_USUAL)
-    relay.send(signal.SIGKILL)
+    relay.kill()
     relay.is_relay = False
     rest = [worker for worker in world.workers if worker is not relay]
     killed = time.monotonic()
@@ -192,10 +198,10 @@ def test_a_relay_that_wakes_up_appends_nothing(world: World) -> None:
     relay = world.relay
     other = next(worker for worker in world.workers if worker is not relay)
     gevent.sleep(_USUAL)
-    relay.send(signal.SIGSTOP)
+    relay.freeze()
     wait_until(lambda: other.is_relay)
     gevent.sleep(2 * _USUAL)
-    relay.send(signal.SIGCONT)
+    relay.thaw()
     gevent.sleep(_USUAL)
     wait_until(lambda: not relay.is_relay and relay.follows_redis)
 
@@ -232,10 +238,10 @@ def take_back(world: World) -> None:
 def trim(world: World) -> None:
     """Take away what a worker has not read yet."""
     slow = next(worker for worker in world.workers if not worker.is_relay)
-    slow.send(signal.SIGSTOP)
+    slow.freeze()
     gevent.sleep(0.5)
     world.redis.client.xtrim(stream_in(world).key, maxlen=1, approximate=False)
-    slow.send(signal.SIGCONT)
+    slow.thaw()
 
 
 @pytest.mark.parametrize("fault", [forget, restart, freeze, take_back, trim])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wsflask.testing.processes import children_of, descendants_of, is_running
+from wsflask.testing.processes import children_of, descendants_of, freeze, is_running, thaw
 from wsflask.testing.servers import Servers, WebServer
 from wsflask.testing.sockets import Sockets, WebSocketClient
 from wsflask.testing.waiting import MS, PATIENCE, wait_until
@@ -38,9 +38,11 @@ __all__ = [
     "descendants_of",
     "disconnect",
     "fast_folder",
+    "freeze",
     "is_running",
     "login",
     "missing",
     "require_program",
+    "thaw",
     "wait_until",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 from types import TracebackType
 from typing import Any, Self
@@ -12,6 +10,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from wsflask.embedded.children import free_port, start_child, stop_child
+from wsflask.testing.processes import freeze, thaw
 from wsflask.testing.waiting import wait_until
 
 from .basics import require_program
@@ -62,11 +61,11 @@ class RedisServer:
 
     def freeze(self) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        freeze(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGCONT)
+        thaw(self._process.pid)
 
     def __enter__(self) -> Self:
         self.start()

@@ -1,13 +1,16 @@
-"""Which processes run, and which are whose children."""
+"""Which processes run, which are whose children, and how one is stopped in its tracks."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["children_of", "descendants_of", "is_running"]
+from .waiting import wait_until
+
+__all__ = ["children_of", "descendants_of", "freeze", "is_frozen", "is_running", "thaw"]
 
 
 def children_of(pid: int) -> list[int]:
@@ -30,6 +33,35 @@ def is_running(pid: int) -> bool:
     """Return whether a process exists and has not ended."""
     found = _of_proc(f"/proc/{pid}", pid) if sys.platform == "linux" else (pid, _processes().get(pid, (0, "Z")))
     return found is not None and found[1][1] != "Z"
+
+
+def freeze(pid: int) -> None:
+    """Stop a process in its tracks (SIGSTOP), and return when each of its threads stands. May switch.
+
+    The signal is only on its way when `kill` returns: its other threads go on, and may answer, until one has taken it.
+
+    Raises:
+        ProcessLookupError: there is no such process.
+        AssertionError: it did not stop.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: is_frozen(pid), what=f"process {pid} to stop")
+
+
+def thaw(pid: int) -> None:
+    """Let a process go on (SIGCONT)."""
+    os.kill(pid, signal.SIGCONT)
+
+
+def is_frozen(pid: int) -> bool:
+    """Return whether a process is stopped in its tracks."""
+    if sys.platform != "linux":
+        return _processes().get(pid, (0, ""))[1] == "T"
+    try:
+        threads = [_of_proc(f"/proc/{pid}/task/{thread}", pid) for thread in os.listdir(f"/proc/{pid}/task")]
+    except OSError:  # it is gone
+        return False
+    return all(found is None or found[1][1] == "T" for found in threads)
 
 
 def _processes() -> dict[int, tuple[int, str]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, OperationFailure, PyMongoError
 
 from ..embedded import find_mongod, free_port, start_child, stop_child
+from .processes import freeze, is_frozen, thaw
 
 __all__ = ["ReplicaSet"]
 
@@ -159,20 +158,20 @@ class ReplicaSet:
         self.await_primary()
 
     def freeze(self, number: int) -> None:
-        """Stop a member in its tracks (SIGSTOP): it holds its connections, and answers nothing. May switch."""
-        os.kill(self._pid(number), signal.SIGSTOP)
-        deadline = time.monotonic() + 2.0
-        while not self.is_frozen(number) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        """Stop a member in its tracks (SIGSTOP): it holds its connections, and answers nothing. May switch.
+
+        Raises:
+            AssertionError: it did not stop.
+        """
+        freeze(self._pid(number))
 
     def thaw(self, number: int) -> None:
         """Let it go on."""
-        os.kill(self._pid(number), signal.SIGCONT)
+        thaw(self._pid(number))
 
     def is_frozen(self, number: int) -> bool:
         """Return whether it is stopped in its tracks."""
-        text = Path(f"/proc/{self._pid(number)}/stat").read_text()
-        return text.rpartition(")")[2].split()[0] == "T"
+        return is_frozen(self._pid(number))
 
     def stop(self) -> None:
         """End all members."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from typing import Any
 
 from pymongo import WriteConcern
+
+from wsflask.testing.processes import freeze, thaw
 
 from ..oplog import latest, roll_over
 from ..rows import row
@@ -29,9 +29,9 @@ def roll(stand: Stand, trial: Trial) -> None:
     stand.wait(3)
     pid = stand.workers()[0]
     stopped = latest(stand.client)
-    os.kill(pid, signal.SIGSTOP)
+    freeze(pid)
     is_gone = roll_over(stand.client, stopped)
-    os.kill(pid, signal.SIGCONT)
+    thaw(pid)
     stand.wait(8)
     trial.saw("the history now begins after the worker was stopped", is_gone)
     told = stand.fleet.collect()
