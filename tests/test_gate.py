@@ -63,3 +63,16 @@ def test_who_is_killed_while_waiting_takes_no_place() -> None:
     first.end()
 
     assert gate.enter(0.0)
+
+
+def test_who_is_killed_in_the_moment_in_which_it_is_its_turn_gives_the_place_back() -> None:
+    gate = Gate(1)
+    first = gate.enter(1.0)
+    waiter = gevent.spawn(gate.enter, 5.0)
+    assert wait_until(lambda: len(gate) == 1)
+    waiter.kill(block=False)  # it hears of this first,
+    assert first
+    first.end()  # and has been called by then
+    waiter.join()
+
+    assert gate.enter(0.0)

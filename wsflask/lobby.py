@@ -32,8 +32,8 @@ class Lobby:
     """WSGI middleware: hands handshakes on to the application when it is their turn, all other requests at once.
 
     A crowd comes when a worker was restarted. A request that the application has begun with has cost most of what it
-    will, and holds a hundred objects: waiting, it would weigh on the others, and have cost that in vain if its client
-    gives up.
+    will, and holds its context: waiting, it would weigh on the others, and have cost that in vain if its client gives
+    up.
 
     Args:
         application: the next one.
@@ -47,7 +47,7 @@ class Lobby:
         self._path = path
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") != self._path or _TURN in environ or check_handshake(environ) is not None:
+        if environ.get("PATH_INFO") != self._path or check_handshake(environ) is not None:
             return self._application(environ, start_response)
         try:
             refused = enter(self._host, environ)
