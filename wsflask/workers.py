@@ -61,8 +61,8 @@ def adopt(worker: Any) -> None:
 def _tend_garbage() -> None:
     """Collect garbage less often, and leave what the application has loaded out of it.
 
-    Each connection lives for hours and is some fifty objects. With Python's own threshold of 700 the collector looks at
-    all of them again and again while thousands connect: a tenth of the time that this takes. What an application has
+    The objects of a connection live for hours. With Python's own threshold of 700 the collector looks at all of them
+    again and again while thousands connect: a tenth of the time that this takes. What an application has
     set is only ever raised.
     """
     young, *older = gc.get_threshold()
