@@ -31,6 +31,8 @@ _numbers = itertools.count(1)
 #: Seconds a peer has to answer a close frame, and to take what still waits before it: who has only stopped reading
 #: for a while learns at its next read why it was closed.
 _CLOSE_TIMEOUT, _LINGER = 2.0, 20.0
+#: Seconds from one `tick` to the next: who would be over time at the next one is so at this one.
+_TICK = 1.0
 _NOWHERE: Mapping[str, Place] = MappingProxyType({})
 _PING_FRAME = frames.frame(b"", frames.PING)
 
@@ -39,6 +41,11 @@ _PING_FRAME = frames.frame(b"", frames.PING)
 def _ping(position: str) -> bytes:
     """Return the frame that asks for a sign of life; the same for all who are asked at one time."""
     return Message("ping", {}, seq=position or None).frame(V1)
+
+
+def _is_over(passed: float, limit: float) -> bool:
+    """Return whether a limit of seconds is reached before the next tick; at most a tenth of it is taken off."""
+    return passed > limit - min(_TICK, limit / 10)
 
 
 class Handler(Protocol):
@@ -241,11 +248,11 @@ class Connection(Incoming):
             return
         with self._lock:
             behind = now - self._outbox.oldest if self._outbox is not None else 0.0
-        if behind > self._settings.outbox_seconds:
+        if _is_over(behind, self._settings.outbox_seconds):
             self._fell_behind()
         elif self._is_paused or (self._is_handling and self._link.is_threaded):
             return  # Its bytes lie unread: whatever we miss may be among them.
-        elif self._began and now - self._began > self._settings.message_timeout:
+        elif self._began and _is_over(now - self._began, self._settings.message_timeout):
             self._begin_close(CloseCode.NO_HEARTBEAT, "unfinished message", cut=True)
         elif self._pinged:
             if now - self._pinged > self._settings.ping_timeout:

@@ -12,10 +12,10 @@ from ..trial import Trial
 
 _COUNT = 30
 #: Seconds between two looks whether a connection has ended; seconds by which the server may be late.
-_LOOK, _LATE = 0.1, 1.25
+_LOOK, _LATE = 0.1, 0.25
 #: Masked by zeros: another mask would make it a byte that is no UTF-8, and that ends a connection at once.
 _LETTER = b"\x81\0\0\0\0x"
-_WHY = "the server looks once a second whose time is over"
+_WHY = "the server looks once a second whose time will be over; the test looks ten times"
 
 
 def _handshake(stand: Stand, number: int) -> bytes:

@@ -22,8 +22,8 @@ _PACE = 100.0
 #: Where a hundred are slow: then it is the 10 seconds that end them.
 _RATE_OF_MANY = 3.0
 #: Seconds for which something may wait for a client, and until all of them are closed since it was so for the first.
-_BEHIND, _ALL = 11.25, 14.0
-_WHY = "the server looks once a second who is 10 behind"
+_BEHIND, _ALL = 10.25, 14.0
+_WHY = "the server looks once a second who will be 10 behind; its look may be late"
 _WHY_ALL = "10 for the last, 2 until the buffers of all are full, 2 for the close"
 #: Bytes that an outbox may hold: its limit, and the message that goes beyond it.
 _MOST = 1024 * 1024 + 2 * _BYTES
