@@ -90,7 +90,7 @@ def test_a_command_waits_for_others_of_its_user_no_longer_than_it_may(database: 
             lock.release()
 
         assert {answer["code"] for answer in found.values()} == {"unavailable"}
-        assert 0.4 < taken < 0.7  # some of the time was left for the database
+        assert 0.4 < taken < 1.0  # some of the time was left for the database
         assert actor.ask("clipboard", {"action": "clipboard_add", "data": 9})["channel"] == "clipboard"
 
 
@@ -105,4 +105,4 @@ def test_repeats_of_a_command_wait_for_it_no_longer_than_they_may(database: Data
         found = answers(actor, 3)
 
         assert {answer["code"] for answer in found.values()} == {"unavailable"}
-        assert 0.4 < time.monotonic() - began < 0.7
+        assert 0.4 < time.monotonic() - began < 1.0

@@ -124,7 +124,7 @@ def test_joins_are_answered_while_redis_is_away_and_told_when_it_is_back(
     cut.connection.peer_gone()
     began = time.monotonic()
     eve = join(one, "eve")
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 2.0
     assert here(eve) == {"ada", "bob", "cut"}
     time.sleep(LINGER + 2.0)
     assert left(ada, bob, eve) == []
