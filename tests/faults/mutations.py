@@ -83,7 +83,7 @@ _ALL = (
         "outbox-bound",
         (
             ("wsflask/connection/outgoing.py", "if outbox.size > self._settings.outbox_bytes and", "if False and"),
-            ("wsflask/connection/connection.py", "if behind > self._settings.outbox_seconds:", "if False:"),
+            ("wsflask/connection/connection.py", "if _is_over(behind, self._settings.outbox_seconds):", "if False:"),
         ),
         "slow-readers",
         "late",
