@@ -38,7 +38,7 @@ def _mutation(name: str, path: str, before: str, after: str, row: str, counts: s
 _OUTBOX, _PRESENCE = "wsflask/connection/outbox.py", "wsflask/services/presence/service.py"
 _ALL = (
     _mutation(
-        "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "worker-ended", "lost"
+        "resume", "wsflask/server.py", "connection.resume = places_in(query)", "pass", "cuts", "lost"
     ),
     _mutation(
         "resume-by-reset",
